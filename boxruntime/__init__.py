@@ -1,0 +1,1 @@
+"""The box runtime: one process serves one box, a FHIR and Aidbox-compatible server."""
