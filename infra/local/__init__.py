@@ -1,0 +1,1 @@
+"""Everything of Halebox on one machine: `make up`, `make down`, `make box`."""
