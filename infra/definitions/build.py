@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from infra.definitions.compartments import compile_compartments
-from infra.definitions.structures import compile_types
+from infra.definitions.search_parameters import compile_search_parameters
+from infra.definitions.structures import compile_types, extension_datatypes
 from infra.definitions.value_sets import expand_required
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ def build_version(package: Package, pins: VersionPins) -> Build:
     """Return the definitions of one FHIR version. Pure: the same package gives the same result."""
     types = compile_types(package.structures)
     value_sets, unexpanded = expand_required(types, package.value_sets, package.code_systems)
+    search = compile_search_parameters(
+        package.search_parameters, types, extension_datatypes(package.structures)
+    )
     return Build(
         definitions={
             "fhirVersion": pins.fhir_version,
@@ -33,8 +37,8 @@ def build_version(package: Package, pins: VersionPins) -> Build:
             "sources": [asdict(source) for source in pins.sources],
             "types": types,
             "valueSets": value_sets,
-            "searchParameters": {},
+            "searchParameters": search.parameters,
             "compartments": compile_compartments(package.compartments),
         },
-        left_out={"valueSets": unexpanded},
+        left_out={"valueSets": unexpanded, "searchParameters": search.left_out},
     )

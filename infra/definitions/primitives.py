@@ -9,7 +9,10 @@ Source: FHIR R4 datatypes, Primitive Types; core specification, FHIR JSON rules 
 
 from __future__ import annotations
 
-from infra.definitions.package import Json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from infra.definitions.package import Json
 
 _YEAR = "(?:000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
 _DIVISIBLE_BY_4 = "(?:0[48]|[2468][048]|[13579][26])"

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infra.definitions.package import Json
 from infra.definitions.primitives import lexical_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from infra.definitions.package import Json
 
 GROUP_TYPES = frozenset({"BackboneElement", "Element"})
 TEXT_LENGTH = 80
@@ -62,7 +63,7 @@ def _kind(structure: Json) -> str:
 
 
 def element_path(path: str) -> str:
-    """ "Observation.component.value[x]" -> "component.value"."""
+    """Drop the owner and the choice mark: "Observation.value[x]" -> "value"."""
     return path.partition(".")[2].removesuffix("[x]")
 
 
@@ -131,3 +132,14 @@ def shorten(text: str) -> str:
     if len(line) <= TEXT_LENGTH:
         return line
     return line[: TEXT_LENGTH - 1].rpartition(" ")[0].rstrip(",;:.") + "…"
+
+
+def extension_datatypes(structures: Iterable[Json]) -> dict[str, list[str]]:
+    """Return URL -> datatypes of `value[x]` for every defined simple extension."""
+    return {
+        structure["url"]: [entry["code"] for entry in element["type"]]
+        for structure in structures
+        if structure["type"] == "Extension"
+        for element in structure["snapshot"]["element"]
+        if element["path"] == "Extension.value[x]" and element["max"] != "0"
+    }

@@ -9,10 +9,13 @@ Source: FHIR R4, ValueSet (compose) and CodeSystem (hierarchy, filters).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from infra.definitions.package import Json
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from infra.definitions.package import Json
 
 Codes = dict[tuple[str, str], None]
 """(system, code) in definition order; a dict for its order."""
