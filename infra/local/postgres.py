@@ -21,9 +21,10 @@ from urllib.parse import quote
 
 import psycopg
 
+from infra.environment import base_environment
 from infra.local.accounts import Account, readable_copy
 from infra.local.problems import SetupError
-from infra.local.service import Service, base_environment
+from infra.local.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

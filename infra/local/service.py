@@ -58,12 +58,6 @@ class Service:
         return options
 
 
-def base_environment() -> dict[str, str]:
-    """Return what every program may see of the caller's environment: no settings, no secrets."""
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH")
-    return {name: os.environ[name] for name in kept if name in os.environ}
-
-
 def log_tail(log: Path) -> str:
     """Return the end of a service's log for a person who must find out why it failed."""
     try:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import redis
 
+from infra.environment import base_environment
 from infra.local.problems import SetupError
-from infra.local.service import Service, base_environment
+from infra.local.service import Service
 
 
 def find_program(setting: str | None = None) -> Path:
