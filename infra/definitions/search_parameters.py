@@ -21,6 +21,7 @@ One entry per (base, code), keyed "Base.code" (also of Resource and DomainResour
 - `components` (composite): [{"name", "type", "expression", "guards"?, "target"?, "root"?}].
   Their paths are relative to one of the nodes the composite's `expression` finds ([] = the
   resource); with `root` they start at the resource (`%resource`).
+- `fhirpath`: the FHIR expression, of a shared parameter the parts of this base.
 - An empty `expression`: a parameter with rules of its own (_text, _content, _query, _filter).
 
 Source: search specification, SearchParameter meta-resource.
@@ -115,12 +116,13 @@ class _Compiler:
         }
         if text := shorten(_description(definition.get("description", ""), base)):
             entry["text"] = text
-        text = definition.get("expression") or MISSING_EXPRESSIONS.get(definition["url"])
-        if text is None:
+        written = definition.get("expression") or MISSING_EXPRESSIONS.get(definition["url"])
+        if written is None:
             if definition["code"] not in WITHOUT_PATH:
                 raise ExpressionError("the definition has no expression")
             return entry | {"expression": []}
-        tree = parse_expression(text)
+        entry["fhirpath"] = part_of_base(written, base)
+        tree = parse_expression(written)
         paths = PathCompiler(self.model, base)
         if definition["type"] == "composite":
             return entry | self._composite(definition, tree, paths)
@@ -253,3 +255,13 @@ def _description(text: str, base: str) -> str:
         if head.startswith(f"* [{base}]("):
             return rest
     return "" if text.startswith("Multiple Resources") else text
+
+
+def part_of_base(expression: str, base: str) -> str:
+    """Return the alternatives of a shared expression that start at `base`, all if none does.
+
+    "Patient.name | Person.name" for Person -> "Person.name".
+    """
+    parts = [part.strip() for part in expression.split(" | ")]
+    kept = [part for part in parts if part.lstrip("(").partition(".")[0] == base]
+    return " | ".join(kept or parts)

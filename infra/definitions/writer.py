@@ -29,3 +29,12 @@ def render(definitions: Json) -> str:
 
 def _compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def render_report(module: str, left_out: dict[str, dict[str, str]]) -> str:
+    """Return what could not be compiled, one line each with its reason."""
+    lines = [f"What {module}.json leaves out, and why."]
+    for part, reasons in left_out.items():
+        lines += ["", f"{part}: {len(reasons)}"]
+        lines += [f"  {name}: {reason}" for name, reason in sorted(reasons.items())]
+    return "\n".join(lines) + "\n"
