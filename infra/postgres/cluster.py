@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum, auto, unique
 from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TEMPLATE_ROLE = "halebox_template"
+CLAIM = "halebox makes "  # comment on a role, followed by the name of its database
 COMPLETE = "halebox: complete"  # comment on a database of which every step was done
 EVERYONES = ("postgres", "template1")  # open to every role on a server as it is installed
-INTERRUPTED_DROP = -2  # datconnlimit of a database whose DROP was cut short
 
 # A box may raise these for a statement of its own; they end what was forgotten.
 ROLE_SETTINGS = {
@@ -102,16 +103,20 @@ class PostgresCluster:
     def ensure_database(self, database: str, role: str, *, template: str | None = None) -> None:
         """Make `database`, a copy of `template` (else empty), for `role` alone.
 
-        The role must exist. A database that is complete is not touched.
+        The role must exist. A complete database is not touched; one that was cut short is
+        completed. Raises ProvisioningError for a database that Halebox did not make.
         """
         with self.connect() as admin:
-            found = _find_database(admin, database)
-            if found is not None and found.connection_limit == INTERRUPTED_DROP:
-                _run(admin, "DROP DATABASE {database}", database=database)
-                found = None
-            if found is not None and found.comment == COMPLETE:
+            # Ends with the connection, also when this process is killed.
+            admin.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [database])
+            state = _database_state(admin, database)
+            if state is _State.INTERRUPTED_DROP:
+                _drop(admin, database)
+                state = _State.ABSENT
+            if state is _State.COMPLETE:
                 return
-            if found is None:
+            if state is _State.ABSENT:
+                self._claim(admin, database, role)
                 _create(admin, database, template)
             self._isolate(admin, (database, *EVERYONES))
             _run(
@@ -135,10 +140,13 @@ class PostgresCluster:
             )
 
     def drop_database(self, database: str) -> None:
-        """End all connections to `database` and remove it; nothing to do if there is none."""
+        """End all connections to `database` and remove it; nothing to do if there is none.
+
+        Raises ProvisioningError for a database that Halebox did not make.
+        """
         with self.connect() as admin:
-            if _find_database(admin, database) is not None:
-                _run(admin, "DROP DATABASE IF EXISTS {database} WITH (FORCE)", database=database)
+            if _database_state(admin, database) is not _State.ABSENT:
+                _drop(admin, database)
 
     def drop_role(self, role: str) -> None:
         """Remove `role`, whose databases must be gone; nothing to do if there is none."""
@@ -149,16 +157,19 @@ class PostgresCluster:
                 raise ProvisioningError(f"Role {role} still owns something.") from error
 
     def observe(self, database: str, role: str) -> DatabaseStatus:
-        """Return what there is of a box."""
+        """Return what there is of a box. Raises ProvisioningError as `ensure_database` does."""
         with self.connect() as admin:
-            found = _find_database(admin, database)
-            usable = found is not None and found.connection_limit != INTERRUPTED_DROP
-            size = admin.execute("SELECT pg_database_size(%s)", [database]) if usable else None
+            state = _database_state(admin, database)
+            size = (
+                _value(admin.execute("SELECT pg_database_size(%s)", [database]))
+                if state in {_State.HALF_MADE, _State.COMPLETE}
+                else None
+            )
             return DatabaseStatus(
                 role_exists=_role_exists(admin, role),
-                database_exists=found is not None,
-                complete=usable and found is not None and found.comment == COMPLETE,
-                size_bytes=_value(size) if size is not None else None,
+                database_exists=state is not _State.ABSENT,
+                complete=state is _State.COMPLETE,
+                size_bytes=size,
             )
 
     @contextmanager
@@ -208,6 +219,19 @@ class PostgresCluster:
                     database=database,
                 )
 
+    def _claim(self, admin: psycopg.Connection[Any], database: str, role: str) -> None:
+        """Note on the role that we are about to make `database`.
+
+        CREATE DATABASE cannot mark what it makes, and without a mark a half-made database could
+        not be told from one of somebody else on the same server.
+        """
+        _run(
+            admin,
+            "COMMENT ON ROLE {role} IS {claim}",
+            role=role,
+            claim=sql.Literal(CLAIM + database),
+        )
+
     def _hand_over(self, database: str, role: str) -> None:
         """Give every object inside `database` to `role`.
 
@@ -225,20 +249,39 @@ class PostgresCluster:
                 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Database:
-    connection_limit: int
-    comment: str | None
-    is_template: bool
+@unique
+class _State(Enum):
+    ABSENT = auto()
+    HALF_MADE = auto()
+    COMPLETE = auto()
+    INTERRUPTED_DROP = auto()
 
 
-def _find_database(admin: psycopg.Connection[Any], name: str) -> _Database | None:
+def _database_state(admin: psycopg.Connection[Any], database: str) -> _State:
+    """Return where a database of ours stands. Raises ProvisioningError if it is not ours.
+
+    PostgreSQL marks a database whose DROP was cut short with the connection limit -2.
+    """
     row = admin.execute(
-        "SELECT datconnlimit, shobj_description(oid, 'pg_database'), datistemplate "
+        "SELECT datconnlimit = -2, shobj_description(oid, 'pg_database') = %s, EXISTS (SELECT 1 "
+        "FROM pg_roles WHERE shobj_description(pg_roles.oid, 'pg_authid') = %s) "
         "FROM pg_database WHERE datname = %s",
-        [name],
+        [COMPLETE, CLAIM + database, database],
     ).fetchone()
-    return None if row is None else _Database(*row)
+    if row is None:
+        return _State.ABSENT
+    interrupted_drop, complete, claimed = row
+    if not (complete or claimed):
+        raise ProvisioningError(f"A database {database} exists that Halebox did not make.")
+    if interrupted_drop:
+        return _State.INTERRUPTED_DROP
+    return _State.COMPLETE if complete else _State.HALF_MADE
+
+
+def _drop(admin: psycopg.Connection[Any], database: str) -> None:
+    """Remove a database and whoever is connected to it; IF EXISTS would send a notice."""
+    if admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
+        _run(admin, "DROP DATABASE IF EXISTS {database} WITH (FORCE)", database=database)
 
 
 def _role_exists(admin: psycopg.Connection[Any], role: str) -> bool:

@@ -17,12 +17,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import errors, sql
 
 from infra.environment import base_environment
-from infra.postgres.cluster import (
-    INTERRUPTED_DROP,
-    TEMPLATE_ROLE,
-    PostgresCluster,
-    ProvisioningError,
-)
+from infra.postgres.cluster import TEMPLATE_ROLE, PostgresCluster, ProvisioningError
 
 if TYPE_CHECKING:
     import psycopg
@@ -65,8 +60,8 @@ def fingerprint(python: str, fhir_version: str) -> str:
 def _is_whole(admin: psycopg.Connection[Any], name: str) -> bool:
     return (
         admin.execute(
-            "SELECT 1 FROM pg_database WHERE datname = %s AND datistemplate AND datconnlimit <> %s",
-            [name, INTERRUPTED_DROP],
+            "SELECT 1 FROM pg_database WHERE datname = %s AND datistemplate",
+            [name],
         ).fetchone()
         is not None
     )
@@ -88,7 +83,6 @@ def _build(
     _boxruntime(python, ["prepare"], environment | {"AIDBOX_FHIR_VERSION": fhir_version})
     with cluster.connect(name) as inside:
         inside.execute("VACUUM (FREEZE, ANALYZE)")  # statistics and visibility travel with copies
-    admin.execute(sql.SQL("COMMENT ON DATABASE {} IS NULL").format(sql.Identifier(name)))
     admin.execute(
         sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS false IS_TEMPLATE true").format(
             sql.Identifier(name)

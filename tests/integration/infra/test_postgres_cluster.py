@@ -155,7 +155,7 @@ def test_a_changed_password_applies_and_the_old_one_ends(cluster, postgres):
         pass
 
 
-@pytest.mark.parametrize("step", ["_isolate", "_hand_over"])
+@pytest.mark.parametrize("step", ["_claim", "_isolate", "_hand_over"])
 def test_provisioning_cut_short_at_any_step_completes_on_the_next_run(
     cluster, postgres, monkeypatch, step
 ):
@@ -169,13 +169,40 @@ def test_provisioning_cut_short_at_any_step_completes_on_the_next_run(
         patch.setattr(PostgresCluster, step, killed)
         with pytest.raises(KeyboardInterrupt):
             cluster.ensure_database("clinica", "box_clinica", template=template)
-    half = cluster.observe("clinica", "box_clinica")
-    assert (half.database_exists, half.complete) == (True, False)
+    assert not cluster.observe("clinica", "box_clinica").complete
 
     cluster.ensure_database("clinica", "box_clinica", template=template)
     assert cluster.observe("clinica", "box_clinica").complete
     with login(postgres, "clinica") as box:
         box.execute("ALTER TABLE patient ADD COLUMN note text")
+
+
+def test_deletion_removes_a_half_made_database_as_well(cluster, monkeypatch):
+    cluster.ensure_role("box_clinica", "secret")
+
+    def killed(*_arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgresCluster, "_hand_over", killed)
+        with pytest.raises(KeyboardInterrupt):
+            cluster.ensure_database("clinica", "box_clinica")
+    assert cluster.observe("clinica", "box_clinica").database_exists
+    cluster.drop_database("clinica")
+    cluster.drop_role("box_clinica")
+    with cluster.connect() as admin:
+        left = admin.execute("SELECT 1 FROM pg_database WHERE datname = 'clinica'").fetchone()
+    assert left is None
+
+
+def test_a_database_of_somebody_else_is_neither_taken_nor_dropped(cluster, database):
+    cluster.ensure_role("box_clinica", "secret")
+    with pytest.raises(ProvisioningError, match="did not make"):
+        cluster.ensure_database(database.name, "box_clinica")
+    with pytest.raises(ProvisioningError, match="did not make"):
+        cluster.drop_database(database.name)
+    with psycopg.connect(database.dsn) as connection:
+        connection.execute("CREATE TABLE still_mine (id int)")
 
 
 def test_dropping_a_database_ends_its_connections(cluster, postgres):
