@@ -1,0 +1,189 @@
+"""Holds raw extensions to FHIR, in FHIR format: they are stored as received, yet must be right.
+
+One schema for Extension and the data types it can hold, compiled once per metadata.
+Source: core specification, "FHIR JSON rules at /fhir" (Extensions); FHIR R4, Extensibility.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from boxruntime.fhir.compile import choice_key
+from boxruntime.fhir.outcome import Issue
+from boxruntime.fhir.schema import primitive_schema
+from boxruntime.fhir.validators import compile_schema, schema_issues
+
+if TYPE_CHECKING:
+    import jsonschema_rs
+
+    from boxruntime.fhir.metadata import Element, Metadata, TypeDef
+
+Schema = dict[str, Any]
+
+_EXTRA: Schema = {
+    "type": "object",
+    "minProperties": 1,
+    "properties": {
+        "id": {"type": "string", "minLength": 1},
+        "extension": {"type": "array", "items": {"$ref": "#/definitions/Extension"}},
+    },
+    "additionalProperties": False,
+}
+"""What stands beside a primitive, as `_x`."""
+
+
+def extension_issues(metadata: Metadata, extension: Any) -> list[Issue]:
+    """Return what is wrong with one raw extension; paths start inside it. 1 us when right."""
+    if not isinstance(extension, dict):
+        return [Issue(message="expected type of object")]
+    validator = _validator(metadata)
+    issues: list[Issue] = []
+    if not validator.is_valid(extension):
+        issues = schema_issues(validator.iter_errors(extension), "Extension")
+    _check_content(extension, (), issues)
+    return issues
+
+
+def _check_content(
+    extension: dict[str, Any], path: tuple[str | int, ...], issues: list[Issue]
+) -> None:
+    """Exactly one of value[x] and nested extensions; `valueString` and `_valueString` are one."""
+    nested = extension.get("extension")
+    values = {key.removeprefix("_") for key in extension if key.startswith(("value", "_value"))}
+    if len(values) + (nested is not None) != 1:
+        issues.append(Issue(message="expected exactly one of value and extension", path=path))
+    if isinstance(nested, list):
+        for index, item in enumerate(nested):
+            if isinstance(item, dict):
+                _check_content(item, (*path, "extension", index), issues)
+
+
+def _validator(metadata: Metadata) -> jsonschema_rs.Draft7Validator:
+    home = metadata.home_of("Extension")
+    cache = home.artefacts("extension_validator")
+    validator: jsonschema_rs.Draft7Validator | None = cache.get("Extension")
+    if validator is None:
+        validator = cache["Extension"] = compile_schema(_schema(home))
+    return validator
+
+
+def _schema(metadata: Metadata) -> Schema:
+    definitions: dict[str, Schema] = {}
+    todo = ["Extension"]
+    while todo:
+        name = todo.pop()
+        if name in definitions:
+            continue
+        definitions[name] = {}
+        if name == "Reference":
+            definitions[name] = _reference()
+            todo.append("Identifier")
+        else:
+            definition = _Definition(metadata)
+            type_def = metadata.types[name]
+            definitions[name] = definition.object(type_def.elements, is_open=type_def.is_open)
+            todo += definition.used
+    return {"$ref": "#/definitions/Extension", "definitions": definitions}
+
+
+class _Definition:
+    def __init__(self, metadata: Metadata) -> None:
+        self._metadata = metadata
+        self.used: list[str] = []
+
+    def object(self, elements: dict[str, Element], *, is_open: bool) -> Schema:
+        properties: Schema = {}
+        schema: Schema = {"type": "object", "minProperties": 1, "properties": properties}
+        required = []
+        rules: list[Schema] = []
+        for name, element in elements.items():
+            if element.extension_url is not None:
+                continue
+            if not element.union:
+                self._member(properties, name, element)
+                if element.required and self._primitive(element) is not None:
+                    rules.append({"anyOf": [{"required": [name]}, {"required": ["_" + name]}]})
+                elif element.required:
+                    required.append(name)
+                continue
+            keys = []
+            for type_name, below in element.children.items():
+                keys.append(choice_key(name, type_name))
+                self._member(properties, keys[-1], below)
+            if name != "value" or len(keys) < 20:
+                rules.append(_at_most_one(keys))
+            if element.required:
+                rules.append({"anyOf": [{"required": [key]} for key in keys]})
+        if required:
+            schema["required"] = required
+        if rules:
+            schema["allOf"] = rules
+        if not is_open:
+            schema["additionalProperties"] = False
+        return schema
+
+    def _member(self, properties: Schema, key: str, element: Element) -> None:
+        item = self._item(element)
+        primitive = self._primitive(element)
+        if not element.array:
+            properties[key] = item
+            if primitive is not None:
+                properties["_" + key] = _EXTRA
+            return
+        if primitive is not None:
+            # Padding: null stands where `_x` has the extension, checked by eye of its schema.
+            item = {"anyOf": [item, {"type": "null"}]}
+            properties["_" + key] = {
+                "type": "array",
+                "items": {"anyOf": [_EXTRA, {"type": "null"}]},
+            }
+        properties[key] = {"type": "array", "items": item}
+
+    def _primitive(self, element: Element) -> TypeDef | None:
+        type_def = self._metadata.find_type(element.type) if element.type else None
+        return type_def if type_def is not None and type_def.kind == "primitive" else None
+
+    def _item(self, element: Element) -> Schema:
+        if element.type is None:
+            return self.object(element.children, is_open=element.is_open)
+        primitive = self._primitive(element)
+        if primitive is not None:
+            if element.codes is not None:
+                return {"type": "string", "enum": sorted(element.codes)}
+            return primitive_schema(primitive)
+        if element.type == "Resource" or element.type not in self._metadata.types:
+            return {"type": "object"}
+        self.used.append(element.type)
+        return {"$ref": f"#/definitions/{element.type}"}
+
+
+def _at_most_one(keys: list[str]) -> Schema:
+    return {
+        "not": {
+            "anyOf": [
+                {"required": [first, second]}
+                for index, first in enumerate(keys)
+                for second in keys[index + 1 :]
+            ]
+        }
+    }
+
+
+def _reference() -> Schema:
+    text: Schema = {"type": "string", "minLength": 1}
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "properties": {
+            "id": text,
+            "extension": {"type": "array", "items": {"$ref": "#/definitions/Extension"}},
+            "reference": text,
+            "type": text,
+            "display": text,
+            "identifier": {"$ref": "#/definitions/Identifier"},
+            "_reference": _EXTRA,
+            "_type": _EXTRA,
+            "_display": _EXTRA,
+        },
+        "additionalProperties": False,
+    }

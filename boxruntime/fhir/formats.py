@@ -1,0 +1,148 @@
+"""The door to both formats: FHIR in, Aidbox in, FHIR out.
+
+Source: core specification, "Aidbox and FHIR format".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from boxruntime.fhir.accept_aidbox import accepting_node
+from boxruntime.fhir.conversion import Conversion, Converted, FoundReference
+from boxruntime.fhir.expression import located, sorted_issues
+from boxruntime.fhir.inward import convert_node, named_entries
+from boxruntime.fhir.json_text import encode_json
+from boxruntime.fhir.metadata import SHADOW
+from boxruntime.fhir.outcome import Dialect
+from boxruntime.fhir.raw_extensions import rewrite_extensions
+from boxruntime.fhir.shape import check_shape
+from boxruntime.fhir.to_aidbox import from_fhir_node
+from boxruntime.fhir.to_fhir import (
+    CREATED_AT_URLS,
+    render_node,
+    to_fhir_extensions_node,
+    to_fhir_node,
+    with_created_at,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from boxruntime.fhir.metadata import Metadata
+
+__all__ = ["Converted", "FoundReference", "accept_aidbox", "to_aidbox", "to_fhir"]
+
+_SERVER_META = frozenset(
+    {"versionId", "lastUpdated", "createdAt", "_versionId", "_lastUpdated", "_createdAt"}
+)
+
+
+def to_aidbox(
+    metadata: Metadata,
+    type_name: str,
+    document: dict[str, Any],
+    *,
+    rewrite: Mapping[str, str] | None = None,
+    keep_meta: bool = False,
+) -> Converted:
+    """Return a FHIR document in Aidbox format, with the references to check and all findings.
+
+    The document is not changed; what needs no conversion is shared with it. `rewrite` maps the
+    fullUrl of transaction entries to "Type/id"; without it `Type?query` is plain text. Server
+    members of `meta` are dropped unless `keep_meta` ($to-format). Findings are those that only
+    the FHIR form shows; the rest is `validate`'s.
+    """
+    if type_name == "Bundle":
+        document = named_entries(document)
+    state = Conversion(metadata, type_name, Dialect.FHIR, rewrite, document)
+    result = convert_node(from_fhir_node(metadata, type_name), document, (), state)
+    result = _with_type(result, document, type_name)
+    if "meta" in result:
+        _meta_in(result, keep_meta=keep_meta)
+    text = encode_json(document)
+    if b'"_' in text or b'xtension"' in text or b'"fhir_' in text:
+        state.issues += check_shape(metadata, type_name, document)
+        if rewrite and b'xtension"' in text:
+            result = rewrite_extensions(result, rewrite)
+    return _converted(state, result, document)
+
+
+def accept_aidbox(
+    metadata: Metadata,
+    type_name: str,
+    document: dict[str, Any],
+    *,
+    rewrite: Mapping[str, str] | None = None,
+) -> Converted:
+    """Return a document sent to root in its stored form; arguments and result as `to_aidbox`."""
+    if type_name == "Bundle":
+        document = named_entries(document)
+    state = Conversion(metadata, type_name, Dialect.AIDBOX, rewrite, document)
+    result = convert_node(accepting_node(metadata, type_name), document, (), state)
+    result = _with_type(result, document, type_name)
+    if "meta" in result:
+        _meta_in(result, keep_meta=False)
+    return _converted(state, result, document)
+
+
+def to_fhir(metadata: Metadata, resource: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored resource in FHIR format: a new object that shares what did not change.
+
+    The resource has its resourceType, id and meta (with createdAt).
+    """
+    type_name = resource["resourceType"]
+    if type_name not in metadata.types:
+        return dict(resource)
+    find_node = to_fhir_node
+    text = encode_json(resource)
+    if b'xtension"' in text and b'"value":{' in text:
+        find_node = to_fhir_extensions_node
+    result = render_node(find_node(metadata, type_name), resource, metadata)
+    if result is resource:
+        result = resource.copy()
+    return with_created_at(result)
+
+
+def _with_type(result: dict[str, Any], document: dict[str, Any], type_name: str) -> dict[str, Any]:
+    if result is document:
+        result = document.copy()
+    result.setdefault("resourceType", type_name.removeprefix(SHADOW))
+    return result
+
+
+def _meta_in(result: dict[str, Any], *, keep_meta: bool) -> None:
+    """Drop, or with keep_meta translate, what the server says about the resource itself."""
+    meta = result["meta"]
+    if not isinstance(meta, dict):
+        return
+    kept = meta.copy()
+    if not keep_meta:
+        for member in _SERVER_META:
+            kept.pop(member, None)
+    extensions = kept.get("extension")
+    if isinstance(extensions, list):
+        rest = []
+        for item in extensions:
+            if isinstance(item, dict) and item.get("url") in CREATED_AT_URLS:
+                if keep_meta and "valueInstant" in item:
+                    kept["createdAt"] = item["valueInstant"]
+            else:
+                rest.append(item)
+        if rest:
+            kept["extension"] = rest
+        else:
+            del kept["extension"]
+    if kept:
+        result["meta"] = kept
+    else:
+        del result["meta"]
+
+
+def _converted(state: Conversion, result: dict[str, Any], document: dict[str, Any]) -> Converted:
+    issues = state.issues
+    if issues:
+        issues = [
+            located(state.metadata, issue, state.dialect, document)
+            for issue in sorted_issues(issues)
+        ]
+    return Converted(resource=result, references=state.references, issues=issues)

@@ -1,0 +1,131 @@
+"""Holds a resource in Aidbox format to the schema of its type. Finds everything at once.
+
+Source: core specification, "Validation".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from boxruntime.fhir.accept_aidbox import accepting_node
+from boxruntime.fhir.expression import located, sorted_issues
+from boxruntime.fhir.inner_resources import find_inner_resources, inner_node
+from boxruntime.fhir.metadata import SHADOW
+from boxruntime.fhir.outcome import Dialect, Issue
+from boxruntime.fhir.schema import json_schema, reachable_types
+from boxruntime.fhir.to_aidbox import from_fhir_node
+from boxruntime.fhir.to_fhir import to_fhir_extensions_node, to_fhir_node
+from boxruntime.fhir.validators import compile_schema, schema_issues
+
+if TYPE_CHECKING:
+    import jsonschema_rs
+
+    from boxruntime.fhir.metadata import Metadata
+
+_ID = re.compile(r"[A-Za-z0-9\-._]{1,255}")
+"""Wider than FHIR's, as clients need it. Source: core specification, "Create"."""
+
+
+def validate(
+    metadata: Metadata, type_name: str, resource: dict[str, Any], dialect: Dialect
+) -> list[Issue]:
+    """Return all findings in a resource, in the order of their places; [] when it is valid.
+
+    The resource has its resourceType. `dialect` decides the form of `expression`.
+    """
+    issues = _findings(metadata, type_name, resource)
+    inner = find_inner_resources(metadata, type_name, resource)
+    for path, item in inner:
+        inner_type = item.get("resourceType")
+        if not isinstance(inner_type, str):
+            continue  # the schema wants one
+        inner_type = metadata.fhir_type(inner_type)
+        if inner_type not in metadata.types:
+            issues.append(Issue(message="unknown resource type", path=(*path, "resourceType")))
+            continue
+        found = _findings(metadata, inner_type, item)
+        issues += [Issue(message=i.message, path=(*path, *i.path)) for i in found]
+    if not issues:
+        return issues
+    type_name = type_name.removeprefix(SHADOW)
+    placed = [Issue(message=i.message, path=i.path, type_name=type_name) for i in issues]
+    return [located(metadata, issue, dialect, resource) for issue in sorted_issues(placed)]
+
+
+def warm(metadata: Metadata) -> None:
+    """Compile the validators and converters of all resource types. Used before forking."""
+    for type_name in sorted(metadata.resource_types):
+        _validator(metadata, type_name)
+        for compiled in (
+            from_fhir_node,
+            accepting_node,
+            to_fhir_node,
+            to_fhir_extensions_node,
+            inner_node,
+        ):
+            compiled(metadata, type_name)
+
+
+def _findings(metadata: Metadata, type_name: str, resource: dict[str, Any]) -> list[Issue]:
+    """Return what is wrong with one resource, those inside it left out."""
+    issues: list[Issue] = []
+    validator = _validator(metadata, type_name)
+    if not validator.is_valid(resource):
+        errors = [
+            error for error in validator.iter_errors(resource) if not _is_excused(resource, error)
+        ]
+        issues = schema_issues(errors, type_name, formats=_formats(metadata))
+    resource_id = resource.get("id")
+    if isinstance(resource_id, str) and _ID.fullmatch(resource_id) is None:
+        issues.append(Issue(message="expected type of id", path=("id",), type_name=type_name))
+    return issues
+
+
+def _is_excused(resource: Any, error: jsonschema_rs.ValidationError) -> bool:
+    """Whether `_x` makes up for it: for a missing required x, or a null in an array of them."""
+    path = error.instance_path
+    kind: Any = error.kind
+    if kind.name == "required":
+        holder = resource
+        for step in path:
+            holder = holder[step]
+        return f"_{kind.property}" in holder
+    if len(path) < 2 or not isinstance(path[-1], int):
+        return False
+    *above, key, index = path
+    holder = resource
+    for step in above:
+        holder = holder[step]
+    return (
+        isinstance(holder, dict)
+        and isinstance(holder.get(f"_{key}"), list)
+        and holder[key][index] is None
+    )
+
+
+def _validator(metadata: Metadata, type_name: str) -> jsonschema_rs.Draft7Validator:
+    home = metadata.home_of(type_name)
+    cache = home.artefacts("validators")
+    validator: jsonschema_rs.Draft7Validator | None = cache.get(type_name)
+    if validator is None:
+        validator = cache[type_name] = compile_schema(
+            {
+                "$ref": f"#/definitions/{type_name}",
+                "definitions": {
+                    name: json_schema(home, name) for name in reachable_types(home, type_name)
+                },
+            }
+        )
+    return validator
+
+
+def _formats(metadata: Metadata) -> dict[str, str]:
+    """Return which type a regular expression stands for: the first one that has it."""
+    cache = metadata.artefacts("formats")
+    if not cache:
+        for name in ("string", "uri", *sorted(metadata.types)):
+            type_def = metadata.types[name]
+            if type_def.pattern is not None:
+                cache.setdefault(type_def.pattern, name)
+    return cache

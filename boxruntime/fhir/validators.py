@@ -1,0 +1,129 @@
+"""Compiled JSON Schema validators, and their errors as our issues.
+
+jsonschema-rs reads Decimal as a number and 1.0 as an integer; FHIR does not (1.0 is no integer),
+so `integer` gets a keyword of ours at compile time. `constant` of the served schema becomes
+`const` there too.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+
+from boxruntime.fhir.outcome import Issue, Path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Schema = dict[str, Any]
+
+_MAX_LISTED = 30
+"""Longer code lists make an outcome unreadable."""
+
+
+class _Whole:
+    """`wholeNumber`: a JSON number without fraction and exponent. 0.5 us a value."""
+
+    def __init__(self, parent_schema: Any, value: Any, schema_path: Any) -> None:
+        pass
+
+    def validate(self, instance: Any) -> None:
+        if type(instance) is not int:
+            raise ValueError
+
+
+def compile_schema(schema: Schema) -> jsonschema_rs.Draft7Validator:
+    """Return the validator of a draft 7 schema; `integer` means a number without fraction."""
+    return jsonschema_rs.Draft7Validator(
+        _enforced(schema), keywords={"wholeNumber": _Whole}, offline=True
+    )
+
+
+def _enforced(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_enforced(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {key: _enforced(value) for key, value in schema.items()}
+    if schema.get("type") == "integer":
+        del result["type"]
+        result["wholeNumber"] = True
+    if isinstance(schema.get("constant"), str):
+        result["const"] = schema["constant"]
+    return result
+
+
+def schema_issues(
+    errors: Iterable[jsonschema_rs.ValidationError],
+    type_name: str,
+    prefix: Path = (),
+    formats: Mapping[str, str] = MappingProxyType({}),
+) -> list[Issue]:
+    """Return the errors as issues in the words of the specification, never quoting a value.
+
+    `formats` names the type that a regular expression stands for. Of several errors at one place only the wrong type counts: the rest follows from it.
+    Source: core specification, "When and on what" (Messages).
+    """
+    found: list[tuple[Path, str, str]] = []
+    for error in errors:
+        place = (*prefix, *error.instance_path)
+        found.extend((path, kind, text) for path, kind, text in _messages(error, place, formats))
+    mistyped = {path for path, kind, _ in found if kind == "type"}
+    return [
+        Issue(message=text, path=path, type_name=type_name)
+        for path, kind, text in found
+        if kind == "type" or path not in mistyped
+    ]
+
+
+def _messages(
+    error: jsonschema_rs.ValidationError, place: Path, formats: Mapping[str, str]
+) -> Iterable[tuple[Path, str, str]]:
+    kind: Any = error.kind  # each kind has members of its own
+    name = kind.name
+    if name == "additionalProperties":
+        for member in kind.unexpected:
+            yield (*place, member), name, "extra property"
+    elif name == "required":
+        yield place, name, f"Property {kind.property} is required"
+    elif name == "type":
+        yield place, name, _expected_type(kind.types)
+    elif name == "custom":
+        yield place, "type", "expected type of integer"
+    elif name == "enum":
+        yield place, name, f"expected one of {_listed(kind.options)}"
+    elif name == "const":
+        yield place, name, f"expected one of {kind.expected_value}"
+    elif name == "pattern":
+        wanted = formats.get(kind.pattern)
+        yield place, name, f"expected type of {wanted}" if wanted else "wrong format"
+    elif name == "anyOf":
+        yield place, name, "expected exactly one type of value"
+    else:
+        yield place, name, _OTHER.get(name, "not as the schema wants it")
+
+
+_OTHER = {
+    "minimum": "too small",
+    "maximum": "too large",
+    "maxItems": "too many items",
+    "minItems": "too few items",
+    "minProperties": "expected at least one property",
+    "minLength": "too short",
+    "maxLength": "too long",
+    "format": "wrong format",
+    "uniqueItems": "items are not unique",
+}
+
+
+def _expected_type(types: list[str]) -> str:
+    if types == ["array"]:
+        return "expected array"
+    return f"expected type of {' or '.join(types)}"
+
+
+def _listed(options: list[Any]) -> str:
+    shown = ", ".join(str(option) for option in options[:_MAX_LISTED])
+    return shown if len(options) <= _MAX_LISTED else f"{shown}, …"
