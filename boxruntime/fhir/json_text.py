@@ -21,3 +21,8 @@ decode_json = _decoder.decode
 def encode_json(value: Any) -> bytes:
     """Return compact UTF-8 JSON; Decimal is written as a number."""
     return _encoder.encode(value)
+
+
+def indent_json(value: Any) -> bytes:
+    """Return JSON for people: two spaces a level."""
+    return msgspec.json.format(_encoder.encode(value), indent=2)

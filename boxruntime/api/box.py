@@ -1,0 +1,58 @@
+"""The box as its interactions see it: settings, metadata, rows and rules of this moment."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+
+import msgspec
+
+from boxruntime.access.policies import PolicySet
+from boxruntime.api.routing import RouteTable
+from boxruntime.fhir.formats import FoundReference
+from boxruntime.fhir.metadata import Metadata
+from boxruntime.settings import BoxSettings
+from boxruntime.storage.database import Database
+from boxruntime.storage.schema import WATCHED
+from boxruntime.storage.store import Store
+
+
+class Transaction(msgspec.Struct):
+    """What a transaction gathers while its entries run.
+
+    `references` are (entry index, type, reference) to check before it commits; `touched` the
+    types whose meta-resources changed, to be announced after it; `entry` the index at work.
+    """
+
+    references: list[tuple[int, str, FoundReference]] = []
+    touched: set[str] = set()
+    entry: int = 0
+
+
+class Box(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything an interaction may use.
+
+    `transaction` is None outside of a transaction. `changed` makes this process see at once that
+    meta-resources of a type changed. `authorities` maps each Host under which the box is reached
+    to the base URL that links then have.
+    """
+
+    settings: BoxSettings
+    metadata: Metadata
+    database: Database
+    store: Store
+    policies: PolicySet
+    routes: RouteTable
+    changed: Callable[[str], Awaitable[None]]
+    authorities: Mapping[bytes, str]
+    started_at: datetime
+    transaction: Transaction | None = None
+
+    async def note_write(self, resource_type: str) -> None:
+        """Make a change of a meta-resource take effect: now, or when the transaction commits."""
+        if resource_type not in WATCHED:
+            return
+        if self.transaction is not None:
+            self.transaction.touched.add(resource_type)
+        else:
+            await self.changed(resource_type)

@@ -1,0 +1,171 @@
+"""What one request asks for, and what an interaction answers.
+
+A Bundle entry becomes the same kind of Call as a request of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum, unique
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from boxruntime.access.principal import Principal
+from boxruntime.fhir.json_text import decode_json
+from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
+from boxruntime.http.messages import RequestError
+from boxruntime.http.negotiation import Format, request_format
+from boxruntime.http.yaml_text import YamlError, decode_yaml
+from boxruntime.storage.rows import Stored
+
+if TYPE_CHECKING:
+    from boxruntime.api.box import Box
+
+
+@unique
+class Interaction(StrEnum):
+    """FHIR REST interactions by their CapabilityStatement codes; OTHER for the rest."""
+
+    READ = "read"
+    VREAD = "vread"
+    UPDATE = "update"
+    PATCH = "patch"
+    DELETE = "delete"
+    CREATE = "create"
+    SEARCH = "search-type"
+    SEARCH_SYSTEM = "search-system"
+    HISTORY_INSTANCE = "history-instance"
+    HISTORY_TYPE = "history-type"
+    HISTORY_SYSTEM = "history-system"
+    BUNDLE = "transaction"
+    CAPABILITIES = "capabilities"
+    OTHER = "other"
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the routes table.
+
+    `root` and `fhir` are the ids of the Operation resources under either base; None = the route
+    does not exist there.
+    """
+
+    method: str
+    template: str
+    interaction: Interaction
+    handler: Callable[[Call, Box], Awaitable[Result]]
+    root: str | None
+    fhir: str | None
+    public: bool = False
+
+    def operation_id(self, dialect: Dialect) -> str | None:
+        """Return the id of the Operation that policies may link to."""
+        return self.fhir if dialect is Dialect.FHIR else self.root
+
+
+_UNPARSED: Any = object()
+
+
+class Body:
+    """A request body, parsed at most once, when somebody asks."""
+
+    __slots__ = ("_content_type", "_value", "raw")
+
+    def __init__(
+        self, raw: bytes = b"", content_type: str | None = None, value: Any = _UNPARSED
+    ) -> None:
+        self.raw = raw
+        self._content_type = content_type
+        self._value = value
+
+    @property
+    def is_empty(self) -> bool:
+        return self._value is _UNPARSED and not self.raw.strip()
+
+    def value(self) -> Any:
+        """Return the parsed body; an empty one is {}. Raises OutcomeError 400 or 415."""
+        if self._value is _UNPARSED:
+            self._value = self._parse()
+        return self._value
+
+    def _parse(self) -> Any:
+        if self.is_empty:
+            return {}
+        try:
+            declared = request_format(self._content_type)
+        except RequestError as error:
+            raise OutcomeError(Fault.UNSUPPORTED_MEDIA_TYPE, error.message) from None
+        if declared is not Format.YAML:
+            try:
+                return decode_json(self.raw)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                if declared is Format.JSON:
+                    raise OutcomeError(Fault.INVALID, "The body is not valid JSON.") from None
+        try:
+            return decode_yaml(self.raw.decode("utf-8"))
+        except UnicodeDecodeError:
+            raise OutcomeError(Fault.INVALID, "The body is not UTF-8.") from None
+        except YamlError as error:
+            raise OutcomeError(Fault.INVALID, f"The body is {error}.") from None
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One request after routing.
+
+    `parameters` come from the path (type, id, vid, ...); `query` from the query string, in order;
+    `base` is the URL prefix for links, without a slash at its end; `rewrite` maps the fullUrls of
+    a Bundle to "Type/id".
+    """
+
+    route: Route
+    method: str
+    dialect: Dialect
+    uri: str
+    parameters: dict[str, str]
+    query: list[tuple[str, str]]
+    headers: Mapping[bytes, bytes]
+    body: Body
+    base: str
+    principal: Principal
+    rewrite: Mapping[str, str] | None = None
+
+    @property
+    def type(self) -> str:
+        return self.parameters["type"]
+
+    @property
+    def id(self) -> str:
+        return self.parameters["id"]
+
+    def header(self, name: bytes) -> str | None:
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def parameter(self, name: str) -> str | None:
+        """Return the last value of a query parameter."""
+        for key, value in reversed(self.query):
+            if key == name:
+                return value
+        return None
+
+    @property
+    def fhir_base(self) -> str:
+        """The base of this call's API: with /fhir where the call came that way."""
+        return f"{self.base}/fhir" if self.dialect is Dialect.FHIR else self.base
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What an interaction answers, before it has a representation.
+
+    Exactly one of `stored` (a resource with its version headers) and `value` (any JSON value,
+    already in the call's dialect), or neither for an empty body.
+    """
+
+    status: int
+    stored: Stored | None = None
+    value: Any = None
+    is_write: bool = False
+    """The answer names where the new version is, and `Prefer: return` applies."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    raw: bytes | None = None
+    """A body that is ready as it is; Content-Type is in `headers`."""

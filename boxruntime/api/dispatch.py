@@ -1,0 +1,59 @@
+"""From a routed Call to its Result: authorize, then run. Requests and Bundle entries alike.
+
+Source: authentication specification, "Decision algorithm"; style of errors: core, "Errors".
+"""
+
+from __future__ import annotations
+
+from boxruntime.access.principal import Principal
+from boxruntime.api.box import Box
+from boxruntime.api.call import Call, Result, Route
+from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
+
+GOVERNING = frozenset(
+    {
+        "AccessPolicy", "AidboxConfig", "AidboxMigration", "AidboxProfile", "AidboxQuery", "App",
+        "Attribute", "AuthConfig", "Client", "Entity", "Grant", "IdentityProvider", "Mapping",
+        "Operation", "Registration", "Role", "SearchParameter", "SearchQuery", "Session",
+        "SubsSubscription", "TokenIntrospector", "User",
+    }
+)  # fmt: skip
+"""Types whose rows decide what a box does and who may do it."""
+
+
+def authorize(
+    box: Box,
+    principal: Principal,
+    *,
+    route: Route | None,
+    dialect: Dialect,
+    method: str,
+    resource_type: str | None,
+) -> None:
+    """Return if a policy allows the request. Raises OutcomeError FORBIDDEN.
+
+    A request without a route is judged as well, so that nobody without rights can probe which
+    routes, types or ids exist.
+    """
+    grant = box.policies.decide(
+        principal,
+        operation_id=route.operation_id(dialect) if route else None,
+        method=method,
+        public=route.public if route else False,
+        administers=resource_type in GOVERNING,
+    )
+    if grant is None:
+        raise OutcomeError(Fault.FORBIDDEN, "Access Denied")
+
+
+async def run(call: Call, box: Box) -> Result:
+    """Authorize a call and run it. Raises OutcomeError."""
+    authorize(
+        box,
+        call.principal,
+        route=call.route,
+        dialect=call.dialect,
+        method=call.method,
+        resource_type=call.parameters.get("type"),
+    )
+    return await call.route.handler(call, box)

@@ -1,0 +1,76 @@
+"""Every route of a box. Operation resources and the router are made from these rows.
+
+`root` and `fhir` name the Operation under either base; None = not there.
+Source: core specification, "Two APIs, one store"; authentication specification, "Operation".
+"""
+
+from __future__ import annotations
+
+from boxruntime.api.call import Interaction, Route
+from boxruntime.api.interactions.capabilities import capabilities
+from boxruntime.api.interactions.create import create
+from boxruntime.api.interactions.delete import conditional_delete, delete
+from boxruntime.api.interactions.history import history_instance, history_system, history_type
+from boxruntime.api.interactions.read import read, vread
+from boxruntime.api.interactions.search import search_type
+from boxruntime.api.interactions.transaction import bundle
+from boxruntime.api.interactions.update import conditional_update, update
+from boxruntime.api.interactions.upsert import upsert
+from boxruntime.api.operations.health import health
+from boxruntime.api.operations.sudo import sudo
+
+I = Interaction  # noqa: E741 - one letter keeps a row on a line
+
+# fmt: off
+ROUTES: tuple[Route, ...] = tuple(
+    Route(
+        method=method, template=template, interaction=interaction, handler=handler,
+        root=root, fhir=fhir, public=public,
+    )
+    for method, template, interaction, handler, root, fhir, public in (
+        ("GET",    "/{type}/{id}",                I.READ,             read,               "Read",              "FhirRead",              False),
+        ("GET",    "/{type}/{id}/_history/{vid}", I.VREAD,            vread,              "Vread",             "FhirVread",             False),
+        ("GET",    "/{type}/{id}/_history",       I.HISTORY_INSTANCE, history_instance,   "History",           "FhirHistory",           False),
+        ("GET",    "/{type}/_history",            I.HISTORY_TYPE,     history_type,       "TypeHistory",       "FhirTypeHistory",       False),
+        ("GET",    "/_history",                   I.HISTORY_SYSTEM,   history_system,     None,                "FhirSystemHistory",     False),
+        ("GET",    "/{type}",                     I.SEARCH,           search_type,        "Search",            "FhirSearch",            False),
+        ("POST",   "/{type}/_search",             I.SEARCH,           search_type,        "SearchPost",        "FhirSearchPost",        False),
+        ("POST",   "/{type}",                     I.CREATE,           create,             "Create",            "FhirCreate",            False),
+        ("PUT",    "/{type}/{id}",                I.UPDATE,           update,             "Update",            "FhirUpdate",            False),
+        ("PUT",    "/{type}",                     I.UPDATE,           conditional_update, "ConditionalUpdate", "FhirConditionalUpdate", False),
+        ("DELETE", "/{type}/{id}",                I.DELETE,           delete,             "Delete",            "FhirDelete",            False),
+        ("DELETE", "/{type}",                     I.DELETE,           conditional_delete, "ConditionalDelete", "FhirConditionalDelete", False),
+        ("POST",   "/",                           I.BUNDLE,           bundle,             "Transaction",       "FhirTransaction",       False),
+        ("PUT",    "/",                           I.OTHER,            upsert,             "BatchUpsert",       None,                    False),
+        ("GET",    "/metadata",                   I.CAPABILITIES,     capabilities,       "Metadata",          "FhirMetadata",          True),
+        ("GET",    "/health",                     I.OTHER,            health,             "Health",            None,                    True),
+        ("GET",    "/__healthcheck",              I.OTHER,            health,             "HealthCheck",       None,                    True),
+        ("GET",    "/__sudo",                     I.OTHER,            sudo,               "Sudo",              None,                    True),
+    )
+)
+# fmt: on
+
+
+def operations() -> list[tuple[str, dict[str, object]]]:
+    """Return an Operation resource for every route, so that policies can link to it."""
+    rows: list[tuple[str, dict[str, object]]] = []
+    for route in ROUTES:
+        for id_, prefix in ((route.root, ()), (route.fhir, ("fhir",))):
+            if id_ is None:
+                continue
+            template = [
+                {"name": f"resource/{step[1:-1]}"} if step.startswith("{") else step
+                for step in route.template.strip("/").split("/")
+                if step
+            ]
+            rows.append(
+                (
+                    id_,
+                    {
+                        "module": "proto",
+                        "action": f"proto.operations/{route.interaction.value}",
+                        "request": [route.method.lower(), *prefix, *template],
+                    },
+                )
+            )
+    return rows

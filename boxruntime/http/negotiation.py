@@ -1,0 +1,93 @@
+"""Media types: which representation a body is in and which one the answer shall have.
+
+Source: core specification, "Media types".
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum, unique
+from functools import lru_cache
+
+from boxruntime.http.messages import RequestError
+
+
+@unique
+class Format(StrEnum):
+    """A representation the box reads and writes."""
+
+    JSON = "json"
+    YAML = "yaml"
+
+
+_NAMED = {"json": Format.JSON, "yaml": Format.YAML}
+_MEDIA = {
+    "application/json": Format.JSON,
+    "application/fhir+json": Format.JSON,
+    "application/json+fhir": Format.JSON,
+    "text/json": Format.JSON,
+    "text/yaml": Format.YAML,
+    "application/yaml": Format.YAML,
+    "application/x-yaml": Format.YAML,
+    "text/x-yaml": Format.YAML,
+}
+_WILD = {"*/*": Format.JSON, "application/*": Format.JSON, "text/*": Format.YAML}
+
+
+def media_type(header: str | None) -> str:
+    """Return the bare lower-case media type: 'text/yaml; charset=utf-8' -> 'text/yaml'."""
+    if not header:
+        return ""
+    return header.partition(";")[0].strip().lower()
+
+
+@lru_cache(maxsize=256)
+def request_format(content_type: str | None) -> Format | None:
+    """Return the format of a body, None when Content-Type is missing (try JSON, then YAML).
+
+    Raises RequestError 415.
+    """
+    name = media_type(content_type)
+    if not name:
+        return None
+    found = _MEDIA.get(name)
+    if found is None:
+        raise RequestError(415, "The Content-Type is not supported.")
+    return found
+
+
+@lru_cache(maxsize=256)
+def answer_format(accept: str | None, format_parameter: str | None) -> Format:
+    """Return the format to answer in: `_format` beats `Accept`; absent means JSON.
+
+    Raises RequestError 406.
+    """
+    if format_parameter:
+        name = media_type(format_parameter.replace(" ", "+"))
+        found = _NAMED.get(name) or _MEDIA.get(name)
+        if found is None:
+            raise RequestError(406, "The requested _format is not supported.")
+        return found
+    if not accept or accept == "*/*":
+        return Format.JSON
+    best: tuple[float, Format] | None = None
+    for entry in accept.split(","):
+        name, _, parameters = entry.partition(";")
+        name = name.strip().lower()
+        found = _MEDIA.get(name) or _WILD.get(name)
+        quality = _quality(parameters)
+        if found is not None and quality > 0 and (best is None or quality > best[0]):
+            best = (quality, found)
+    if best is None:
+        raise RequestError(406, "None of the accepted media types is supported.")
+    return best[1]
+
+
+def _quality(parameters: str) -> float:
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0

@@ -1,0 +1,186 @@
+"""The stages of a request in order, and the only place where failures become responses.
+
+bytes -> RawRequest -> Call -> Principal -> Grant -> Result -> Response -> bytes
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from boxruntime.access.authenticate import Authenticator, CredentialsError
+from boxruntime.access.principal import Principal
+from boxruntime.api.call import Body, Call
+from boxruntime.api.dispatch import authorize
+from boxruntime.api.render import render_error, render_result
+from boxruntime.api.routing import type_of
+from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
+from boxruntime.http.messages import RawRequest, RequestError, Response
+from boxruntime.http.negotiation import Format, answer_format
+from boxruntime.http.target import MAX_TARGET_BYTES, parse_query, split_path
+from boxruntime.storage.errors import outcome_of
+
+if TYPE_CHECKING:
+    from boxruntime.api.box import Box
+    from boxruntime.telemetry.log import EventLog
+
+_FAULTS = {
+    400: Fault.INVALID,
+    406: Fault.NOT_ACCEPTABLE,
+    413: Fault.TOO_LARGE,
+    415: Fault.UNSUPPORTED_MEDIA_TYPE,
+    431: Fault.HEADER_TOO_LARGE,
+}
+_OVERRIDES = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
+_UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_process = os.urandom(5).hex()
+_numbers = count(1)
+
+
+class Runtime(Protocol):
+    """What the pipeline needs of the application."""
+
+    box: Box
+    authenticator: Authenticator
+    log: EventLog
+
+
+async def handle(request: RawRequest, runtime: Runtime) -> Response:
+    """Answer one request. Never raises."""
+    request_id = request.header(b"x-request-id") or f"{_process}-{next(_numbers):x}"
+    dialect = Dialect.FHIR if _is_fhir(request.path) else Dialect.AIDBOX
+    extra = [(b"x-request-id", request_id.encode("latin-1", "replace")[:128])]
+    format_ = Format.JSON
+    try:
+        query = parse_query(request.query) if request.query else []
+        wanted = next((value for name, value in reversed(query) if name == "_format"), None)
+        format_ = answer_format(request.header(b"accept"), wanted)
+        response = await _answer(request, runtime, dialect, query, format_)
+        response.headers.extend(extra)
+        return response
+    except OutcomeError as error:
+        failure = error
+    except RequestError as error:
+        failure = OutcomeError(_FAULTS[error.status], error.message)
+    except CredentialsError as error:
+        extra.append((b"www-authenticate", error.challenge.encode()))
+        failure = OutcomeError(Fault.LOGIN, "The credentials are not valid.")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        known = outcome_of(error)
+        if known is None:
+            runtime.log.write_bug(error, request_id=request_id)
+        failure = known or _bug(request_id)
+    except RecursionError:
+        failure = OutcomeError(Fault.UNPROCESSABLE, "The body is nested too deeply.")
+    except Exception as error:  # noqa: BLE001 - the boundary: a bug must not end the process
+        runtime.log.write_bug(error, request_id=request_id)
+        failure = _bug(request_id)
+    if failure.fault is Fault.TRANSIENT:
+        extra.append((b"retry-after", b"1"))
+    return render_error(runtime.box.metadata, failure, dialect, format_, extra)
+
+
+def _is_fhir(path: bytes) -> bool:
+    return path == b"/fhir" or path.startswith(b"/fhir/")
+
+
+async def _answer(
+    request: RawRequest,
+    runtime: Runtime,
+    dialect: Dialect,
+    query: list[tuple[str, str]],
+    format_: Format,
+) -> Response:
+    box = runtime.box
+    if len(request.path) + len(request.query) > MAX_TARGET_BYTES:
+        raise RequestError(400, "The URL is too long.")
+    segments = split_path(request.path)
+    inner = segments[1:] if dialect is Dialect.FHIR else segments
+    method = _effective_method(request)
+    headers = request.headers
+    principal = await runtime.authenticator.authenticate(
+        headers.get(b"authorization"), headers.get(b"cookie")
+    )
+    base = box.authorities.get(headers.get(b"host", b"").lower(), box.settings.base_url)
+    if method in _UNSAFE and b"authorization" not in headers:
+        _check_same_origin(request, base, principal)
+    found = box.routes.find(dialect, method, inner)
+    authorize(
+        box,
+        principal,
+        route=found[0] if found else None,
+        dialect=dialect,
+        method=method,
+        resource_type=found[1].get("type") if found else type_of(inner),
+    )
+    if found is None:
+        raise _no_route(box, dialect, inner)
+    route, parameters = found
+    call = Call(
+        route=route,
+        method=method,
+        dialect=dialect,
+        uri="/" + "/".join(segments),
+        parameters=parameters,
+        query=query,
+        headers=headers,
+        body=Body(request.body, request.header(b"content-type")),
+        base=base,
+        principal=principal,
+    )
+    return render_result(box.metadata, call, await route.handler(call, box), format_)
+
+
+def _effective_method(request: RawRequest) -> str:
+    if request.method != "POST":
+        return request.method
+    override = request.header(b"x-http-method-override")
+    if override is None:
+        return "POST"
+    method = override.strip().upper()
+    if method == "POST":
+        return method
+    if method not in _OVERRIDES:
+        raise RequestError(400, "X-HTTP-Method-Override names no method.")
+    return method
+
+
+def _check_same_origin(request: RawRequest, base: str, principal: Principal) -> None:
+    """Refuse a write that a foreign page sends with the cookie of a person.
+
+    Programs send no Origin and no Referer; browsers always do on unsafe methods.
+    Source: authentication specification, "Authenticating a request".
+    """
+    if principal.role is None:
+        return
+    origin = request.header(b"origin") or request.header(b"referer")
+    if origin is not None and _origin(origin) != _origin(base):
+        raise OutcomeError(Fault.FORBIDDEN, "Access Denied")
+    if request.header(b"sec-fetch-site") in {"cross-site", "same-site"}:
+        raise OutcomeError(Fault.FORBIDDEN, "Access Denied")
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+def _no_route(box: Box, dialect: Dialect, segments: tuple[str, ...]) -> OutcomeError:
+    methods = box.routes.methods(dialect, segments)
+    if methods:
+        return OutcomeError(
+            Fault.METHOD_NOT_ALLOWED, f"This route knows only {', '.join(methods)}."
+        )
+    if segments and segments[0] not in box.metadata.resource_types:
+        return OutcomeError(Fault.NOT_FOUND, "The resource type or route does not exist.")
+    return OutcomeError(Fault.NOT_FOUND, "The route does not exist.")
+
+
+def _bug(request_id: str) -> OutcomeError:
+    return OutcomeError(
+        Fault.EXCEPTION, f"An unexpected error occurred; it was logged as {request_id}."
+    )

@@ -1,0 +1,140 @@
+"""The configuration of one box process, read from environment variables and nothing else.
+
+Source: platform specification, "Environment variables".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+DEFAULT_FHIR_VERSION = "4.0.1"
+_TRUE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
+_FHIR_ALIASES = {"4.0.0": "4.0.1", "fhir-4.0.0": "4.0.1"}  # 4.0.1 only corrects texts of 4.0.0
+
+
+class SettingsError(ValueError):
+    """A variable is missing or wrong; `str(error)` names it and never quotes a secret."""
+
+
+class DatabaseAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the box's PostgreSQL database is; `host` may be a directory of unix sockets."""
+
+    host: str
+    port: int
+    user: str
+    password: str | None
+    database: str
+
+
+class Participant(msgspec.Struct, frozen=True, kw_only=True):
+    """A person of the platform who takes part in this box."""
+
+    user: str
+    role: str
+
+
+class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that distinguishes one box process from another."""
+
+    box_id: str
+    fhir_version: str
+    port: int
+    base_url: str
+    """External base without a trailing slash; issuer and links."""
+    database: DatabaseAddress
+    client_id: str
+    client_secret: str
+    admin_id: str
+    admin_password: str | None
+    access_key: bytes | None
+    """Verifies portal tokens for this box; None where no portal exists."""
+    participants: tuple[Participant, ...]
+    create_ignores_id: bool
+    allows_reference_skip: bool
+    created_at_url: str
+    max_body_bytes: int
+    connections: int
+    statement_timeout_ms: int
+    log_path: str | None
+    instance: str
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str]) -> BoxSettings:
+        """Read and check all variables. Raises SettingsError naming the first wrong one."""
+        secret = env.get("AIDBOX_CLIENT_SECRET", "")
+        if not secret:
+            raise SettingsError(
+                "AIDBOX_CLIENT_SECRET is not set: a box without a root client secret would be open."
+            )
+        port = _integer(env, "AIDBOX_PORT", 8080, low=1, high=65535)
+        version = env.get("AIDBOX_FHIR_VERSION") or DEFAULT_FHIR_VERSION
+        version = _FHIR_ALIASES.get(version, version).removeprefix("fhir-")
+        access_key = env.get("BOX_ACCESS_KEY")
+        return cls(
+            box_id=env.get("BOX_ID") or "box",
+            fhir_version=version,
+            port=port,
+            base_url=(env.get("AIDBOX_BASE_URL") or f"http://localhost:{port}").rstrip("/"),
+            database=DatabaseAddress(
+                host=env.get("PGHOST") or "localhost",
+                port=_integer(env, "PGPORT", 5432, low=1, high=65535),
+                user=env.get("PGUSER") or "postgres",
+                password=env.get("PGPASSWORD") or None,
+                database=env.get("PGDATABASE") or env.get("PGUSER") or "postgres",
+            ),
+            client_id=env.get("AIDBOX_CLIENT_ID") or "root",
+            client_secret=secret,
+            admin_id=env.get("AIDBOX_ADMIN_ID") or "admin",
+            admin_password=env.get("AIDBOX_ADMIN_PASSWORD") or None,
+            access_key=_hex(access_key, "BOX_ACCESS_KEY") if access_key else None,
+            participants=_participants(env.get("BOX_PARTICIPANTS") or "[]"),
+            create_ignores_id=_flag(env, "BOX_FHIR_CREATE_IGNORE_ID"),
+            allows_reference_skip=_flag(env, "BOX_FHIR_VALIDATION_SKIP_REFERENCE"),
+            created_at_url=env.get("BOX_FHIR_CREATEDAT_URL") or "ex:createdAt",
+            max_body_bytes=_integer(env, "BOX_WEB_MAX_BODY", 128 * 1024 * 1024, low=1024),
+            connections=_integer(env, "BOX_DB_CONNECTIONS", 8, low=2, high=200),
+            statement_timeout_ms=_integer(env, "BOX_DB_STATEMENT_TIMEOUT", 60_000, low=0),
+            log_path=env.get("AIDBOX_LOGS") or None,
+            instance=env.get("BOX_INSTANCE") or "1",
+        )
+
+
+def _integer(
+    env: Mapping[str, str], name: str, default: int, *, low: int, high: int = 2**31 - 1
+) -> int:
+    text = env.get(name)
+    if not text:
+        return default
+    try:
+        value = int(text)
+    except ValueError:
+        raise SettingsError(f"{name} must be a whole number.") from None
+    if not low <= value <= high:
+        raise SettingsError(f"{name} must lie between {low} and {high}.")
+    return value
+
+
+def _flag(env: Mapping[str, str], name: str) -> bool:
+    try:
+        return _TRUE[env.get(name, "").lower()]
+    except KeyError:
+        raise SettingsError(f"{name} must be true or false.") from None
+
+
+def _hex(text: str, name: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        raise SettingsError(f"{name} must be hexadecimal.") from None
+
+
+def _participants(text: str) -> tuple[Participant, ...]:
+    try:
+        items: Any = json.loads(text)
+        return tuple(Participant(user=str(item["user"]), role=item["role"]) for item in items)
+    except (ValueError, TypeError, KeyError):
+        raise SettingsError('BOX_PARTICIPANTS must be a JSON list of {"user", "role"}.') from None

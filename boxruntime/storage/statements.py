@@ -1,0 +1,118 @@
+"""The SQL of single resources, written once per table.
+
+Every write is one statement that draws its version from `transaction_id_seq`; inside a Bundle
+the version and the time come as parameters ($txid, $ts) instead, for all entries share them.
+
+The row is locked before it is copied: without FOR UPDATE two concurrent updates copy the same
+stale version to history, which was seen within seconds of load.
+Source: core specification, "Storage model".
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import msgspec
+
+from boxruntime.storage.rows import COLUMNS
+
+
+class Statements(msgspec.Struct, frozen=True):
+    """All statements of one table; parameters are named in the comments of `statements_for`."""
+
+    read: str
+    version: str
+    ever: str
+    create: str
+    create_many: str
+    update: str
+    delete: str
+    versions: str
+    existing: str
+
+
+def quoted_table(resource_type: str) -> str:
+    """Return the quoted table name of a resource type: Patient -> "patient"."""
+    return '"' + resource_type.lower().replace('"', '""') + '"'
+
+
+@lru_cache(maxsize=4096)
+def statements_for(resource_type: str, *, keeps_history: bool = True) -> Statements:
+    """Return the statements of one resource type."""
+    table = quoted_table(resource_type)
+    history = quoted_table(resource_type + "_history")
+    row = "id, txid, ts, cts, resource_type, status, resource"
+    # `resource_type` may be absent from the INSERT: its default is the table's own type.
+    old = f"old AS MATERIALIZED (SELECT {row} FROM {table} WHERE id = $1 FOR UPDATE)"
+    stamp = (
+        "stamp AS (SELECT coalesce($2::bigint, nextval('transaction_id_seq')) AS txid, "
+        "coalesce($3::timestamptz, clock_timestamp()) AS ts"
+    )
+    matching = " FROM old WHERE $4::bigint[] IS NULL OR old.txid = ANY($4::bigint[]))"
+    keep = (
+        f", kept AS (INSERT INTO {history} ({row}) SELECT old.* FROM old, stamp)"
+        if keeps_history
+        else ""
+    )
+    keep_deleted = (
+        f", gone AS (INSERT INTO {history} ({row}) SELECT old.id, stamp.txid, stamp.ts, old.cts, "
+        "old.resource_type, 'deleted', old.resource FROM old, stamp)"
+        if keeps_history
+        else ""
+    )
+    status = (
+        f"CASE WHEN $5::bool AND EXISTS (SELECT 1 FROM {history} WHERE id = $1) "
+        "THEN 'recreated' ELSE 'created' END::resource_status"
+    )
+    return Statements(
+        # $1 id
+        read=f"SELECT {COLUMNS} FROM {table} WHERE id = $1",
+        # $1 id, $2 txid
+        version=(
+            f"SELECT {COLUMNS} FROM {table} WHERE id = $1 AND txid = $2 UNION ALL "
+            f"SELECT {COLUMNS} FROM {history} WHERE id = $1 AND txid = $2 LIMIT 1"
+        ),
+        # $1 id -> a row if the id was ever used
+        ever=f"SELECT 1 FROM {history} WHERE id = $1 LIMIT 1",
+        # $1 id, $2 txid, $3 ts, $4 document, $5 may the id have a past
+        create=(
+            f"WITH {stamp}) INSERT INTO {table} (id, txid, ts, cts, status, resource) "
+            f"SELECT $1, stamp.txid, stamp.ts, stamp.ts, {status}, $4::text::jsonb FROM stamp "
+            "ON CONFLICT (id) DO NOTHING RETURNING txid, ts, cts, status::text AS status"
+        ),
+        # $1 ids, $2 txid, $3 ts, $4 documents; answers the ids that were free
+        create_many=(
+            f"INSERT INTO {table} (id, txid, ts, cts, status, resource) "
+            f"SELECT new.id, $2::bigint, $3::timestamptz, $3::timestamptz, "
+            f"CASE WHEN EXISTS (SELECT 1 FROM {history} WHERE {history}.id = new.id) "
+            "THEN 'recreated' ELSE 'created' END::resource_status, new.document::jsonb "
+            "FROM unnest($1::text[], $4::text[]) AS new(id, document) "
+            "ON CONFLICT (id) DO NOTHING RETURNING id, status::text AS status"
+        ),
+        # $1 id, $2 txid, $3 ts, $4 accepted versions or NULL, $5 document
+        update=(
+            f"WITH {old}, {stamp}{matching}{keep}, new AS ("
+            f"UPDATE {table} AS t SET txid = stamp.txid, ts = stamp.ts, status = 'updated', "
+            "resource = $5::text::jsonb FROM stamp WHERE t.id = $1 "
+            "RETURNING t.txid, t.ts, t.cts, t.status::text AS status) "
+            "SELECT old.txid AS old_txid, new.txid, new.ts, new.cts, new.status "
+            "FROM old LEFT JOIN new ON true"
+        ),
+        # $1 id, $2 txid, $3 ts, $4 accepted versions or NULL
+        delete=(
+            f"WITH {old}, {stamp}{matching}{keep}{keep_deleted}, gone_row AS ("
+            f"DELETE FROM {table} AS t USING stamp WHERE t.id = $1 RETURNING t.id) "
+            "SELECT old.id, old.cts, old.resource_type, old.resource::text AS resource, "
+            "old.resource ?| '{id,resourceType,meta}' AS overlaps, stamp.txid, stamp.ts, "
+            "'deleted' AS status FROM old LEFT JOIN stamp ON true"
+        ),
+        # all versions; the caller appends WHERE, ORDER and LIMIT
+        versions=(
+            f"SELECT {COLUMNS} FROM (SELECT {row} FROM {table} UNION ALL "
+            f"SELECT {row} FROM {history}) AS v"
+            if keeps_history
+            else f"SELECT {COLUMNS} FROM {table} AS v"
+        ),
+        # $1 ids -> those that exist
+        existing=f"SELECT id FROM {table} WHERE id = ANY($1::text[])",
+    )

@@ -1,0 +1,341 @@
+"""Resources in and out of their tables. The only door to rows for the interactions.
+
+Source: core specification, "Storage model", "CRUD", "History".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from boxruntime.fhir.json_text import encode_json
+from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
+from boxruntime.storage.database import Runner
+from boxruntime.storage.rows import Stored, document_of, stored_from
+from boxruntime.storage.statements import Statements, quoted_table, statements_for
+
+VERSION_MISMATCH = "Version Id mismatch"
+MAX_ATTEMPTS = 8  # an upsert meets another's insert or delete at most a few times in a row
+
+
+class Stamp(NamedTuple):
+    """Version and time that all writes of one transaction share."""
+
+    txid: int
+    ts: datetime
+
+
+class Page(NamedTuple):
+    """A slice of versions or rows with the number there are in all."""
+
+    rows: list[Stored]
+    total: int
+
+
+class Store:
+    """Rows of one box through one runner: the free list, or a transaction's connection."""
+
+    def __init__(self, runner: Runner, *, without_history: frozenset[str] = frozenset()) -> None:
+        self.runner = runner
+        self.without_history = without_history
+        self._stamp: Stamp | None = None
+        self._written: set[tuple[str, str]] = set()
+
+    @classmethod
+    async def in_transaction(cls, runner: Runner, *, without_history: frozenset[str]) -> Store:
+        """Return a store whose writes share one version and one time."""
+        store = cls(runner, without_history=without_history)
+        (record,) = await runner.run(
+            "SELECT nextval('transaction_id_seq') AS txid, clock_timestamp() AS ts"
+        )
+        store._stamp = Stamp(record["txid"], record["ts"])
+        return store
+
+    @property
+    def stamp(self) -> Stamp | None:
+        """The shared version and time of a transaction, None outside of one."""
+        return self._stamp
+
+    # Reading
+
+    async def find(self, resource_type: str, id_: str) -> Stored | None:
+        """Return the current version, None if there is none."""
+        records = await self.runner.run(self._sql(resource_type).read, id_)
+        return stored_from(records[0]) if records else None
+
+    async def current(self, resource_type: str, id_: str) -> Stored:
+        """Return the current version.
+
+        Raises OutcomeError: NOT_FOUND if the id was never used, GONE if it was deleted.
+        """
+        found = await self.find(resource_type, id_)
+        if found is not None:
+            return found
+        raise await self._absent(resource_type, id_)
+
+    async def version(self, resource_type: str, id_: str, version_id: str) -> Stored:
+        """Return one version. Raises OutcomeError NOT_FOUND, or GONE for a deletion."""
+        if version_id.isascii() and version_id.isdigit() and len(version_id) < 19:
+            records = await self.runner.run(
+                self._sql(resource_type).version, id_, int(version_id)
+            )
+            if records:
+                stored = stored_from(records[0])
+                if stored.status == "deleted":
+                    raise OutcomeError(Fault.GONE, "The resource was deleted at this version.")
+                return stored
+        raise OutcomeError(Fault.NOT_FOUND, "The resource has no such version.")
+
+    async def was_used(self, resource_type: str, id_: str) -> bool:
+        """Tell whether the id has history, deleted or not."""
+        return bool(await self.runner.run(self._sql(resource_type).ever, id_))
+
+    async def existing(self, wanted: Mapping[str, Iterable[str]]) -> set[tuple[str, str]]:
+        """Return which of the given ids by type exist, as (type, id)."""
+        found: set[tuple[str, str]] = set()
+        for resource_type, ids in wanted.items():
+            records = await self.runner.run(self._sql(resource_type).existing, list(set(ids)))
+            found.update((resource_type, record["id"]) for record in records)
+        return found
+
+    async def history(
+        self,
+        resource_type: str,
+        *,
+        id_: str | None = None,
+        after_txid: int | None = None,
+        since: datetime | None = None,
+        limit: int,
+        offset: int,
+    ) -> Page:
+        """Return versions, newest first. Raises OutcomeError NOT_FOUND for an unknown id."""
+        conditions, parameters = _history_conditions(id_, after_txid, since)
+        source = self._sql(resource_type).versions
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        count = f"SELECT count(*) AS total FROM ({source}{where}) AS counted"
+        total: int = (await self.runner.run(count, *parameters))[0]["total"]
+        if total == 0 and id_ is not None and not await self._is_known(resource_type, id_):
+            raise OutcomeError(Fault.NOT_FOUND, "The resource does not exist.")
+        rows = await self.runner.run(
+            f"{source}{where} ORDER BY txid DESC, id LIMIT {int(limit)} OFFSET {int(offset)}",
+            *parameters,
+        )
+        return Page([stored_from(row) for row in rows], total)
+
+    async def system_history(
+        self,
+        resource_types: Sequence[str],
+        *,
+        after_txid: int | None = None,
+        since: datetime | None = None,
+        limit: int,
+        offset: int,
+    ) -> Page:
+        """Return versions of all given types, newest first."""
+        conditions, parameters = _history_conditions(None, after_txid, since)
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        source = " UNION ALL ".join(f"({self._sql(name).versions}{where})" for name in resource_types)
+        count = f"SELECT count(*) AS total FROM ({source}) AS counted"
+        total: int = (await self.runner.run(count, *parameters))[0]["total"]
+        rows = await self.runner.run(
+            f"SELECT * FROM ({source}) AS every ORDER BY txid DESC, resource_type, id "
+            f"LIMIT {int(limit)} OFFSET {int(offset)}",
+            *parameters,
+        )
+        return Page([stored_from(row) for row in rows], total)
+
+    # Writing
+
+    async def create(self, resource_type: str, id_: str, resource: dict[str, Any], *, fresh: bool) -> Stored:
+        """Insert a resource. `fresh`: the id was made here and cannot have a past.
+
+        Raises OutcomeError CONFLICT if the id is in use.
+        """
+        document = document_of(resource)
+        stamp = self._next_stamp(resource_type, id_)
+        records = await self.runner.run(
+            self._sql(resource_type).create,
+            id_,
+            stamp and stamp.txid,
+            stamp and stamp.ts,
+            encode_json(document).decode(),
+            not fresh,
+        )
+        if not records:
+            raise OutcomeError(Fault.CONFLICT, "The resource exists already.")
+        record = records[0]
+        self._written.add((resource_type, id_))
+        return Stored(
+            resource_type=resource_type,
+            id=id_,
+            txid=record["txid"],
+            ts=record["ts"],
+            cts=record["cts"],
+            status=record["status"],
+            document=document,
+        )
+
+    async def create_many(
+        self, resource_type: str, resources: Sequence[tuple[str, dict[str, Any]]]
+    ) -> list[Stored | None]:
+        """Insert resources of one type in one statement, in a transaction; None = id in use."""
+        if self._stamp is None:
+            raise AssertionError("create_many belongs in a transaction")
+        documents = [document_of(resource) for _, resource in resources]
+        records = await self.runner.run(
+            self._sql(resource_type).create_many,
+            [id_ for id_, _ in resources],
+            self._stamp.txid,
+            self._stamp.ts,
+            [encode_json(document).decode() for document in documents],
+        )
+        statuses = {record["id"]: record["status"] for record in records}
+        self._written.update((resource_type, id_) for id_ in statuses)
+        return [
+            Stored(
+                resource_type=resource_type,
+                id=id_,
+                txid=self._stamp.txid,
+                ts=self._stamp.ts,
+                cts=self._stamp.ts,
+                status=statuses[id_],
+                document=document,
+            )
+            if id_ in statuses
+            else None
+            for (id_, _), document in zip(resources, documents, strict=True)
+        ]
+
+    async def update(
+        self,
+        resource_type: str,
+        id_: str,
+        resource: dict[str, Any],
+        *,
+        if_match: frozenset[int] | None = None,
+        dialect: Dialect,
+        creates: bool = True,
+    ) -> Stored:
+        """Replace a resource, or create it where it does not exist (`creates`).
+
+        `if_match`: only if the current version is one of these. Raises OutcomeError: version
+        mismatch (CONFLICT at root, PRECONDITION_FAILED at /fhir); NOT_FOUND or GONE when it is
+        absent and `creates` is false.
+        """
+        document = document_of(resource)
+        text = encode_json(document).decode()
+        for _ in range(MAX_ATTEMPTS):
+            stamp = self._next_stamp(resource_type, id_)
+            records = await self.runner.run(
+                self._sql(resource_type).update,
+                id_,
+                stamp and stamp.txid,
+                stamp and stamp.ts,
+                None if if_match is None else list(if_match),
+                text,
+            )
+            if records:
+                record = records[0]
+                if record["txid"] is None:
+                    raise version_mismatch(dialect)
+                self._written.add((resource_type, id_))
+                return Stored(
+                    resource_type=resource_type,
+                    id=id_,
+                    txid=record["txid"],
+                    ts=record["ts"],
+                    cts=record["cts"],
+                    status=record["status"],
+                    document=document,
+                )
+            if if_match is not None:
+                raise version_mismatch(dialect)
+            if not creates:
+                raise await self._absent(resource_type, id_)
+            try:
+                return await self.create(resource_type, id_, resource, fresh=False)
+            except OutcomeError as error:
+                # Somebody inserted the row in between: it is there to be updated now.
+                if error.fault is not Fault.CONFLICT or self._stamp is not None:
+                    raise
+        raise OutcomeError(Fault.CONFLICT, "Another request keeps changing the resource.")
+
+    async def delete(
+        self,
+        resource_type: str,
+        id_: str,
+        *,
+        if_match: frozenset[int] | None = None,
+        dialect: Dialect,
+    ) -> Stored | None:
+        """Delete a resource and return its deletion; None if there was nothing to delete.
+
+        Raises OutcomeError on a version mismatch, as `update` does.
+        """
+        stamp = self._next_stamp(resource_type, id_)
+        records = await self.runner.run(
+            self._sql(resource_type).delete,
+            id_,
+            stamp and stamp.txid,
+            stamp and stamp.ts,
+            None if if_match is None else list(if_match),
+        )
+        if not records:
+            if if_match is not None:
+                raise version_mismatch(dialect)
+            return None
+        record = records[0]
+        if record["txid"] is None:
+            raise version_mismatch(dialect)
+        self._written.add((resource_type, id_))
+        return stored_from(record)
+
+    # Helpers
+
+    def _sql(self, resource_type: str) -> Statements:
+        return statements_for(
+            resource_type, keeps_history=resource_type not in self.without_history
+        )
+
+    def _next_stamp(self, resource_type: str, id_: str) -> Stamp | None:
+        """Return the shared stamp, but None (= draw a fresh version) for a second write.
+
+        (id, txid) must stay unique within a transaction that writes one resource twice.
+        """
+        return None if (resource_type, id_) in self._written else self._stamp
+
+    async def _is_known(self, resource_type: str, id_: str) -> bool:
+        return await self.find(resource_type, id_) is not None or await self.was_used(
+            resource_type, id_
+        )
+
+    async def _absent(self, resource_type: str, id_: str) -> OutcomeError:
+        if await self.was_used(resource_type, id_):
+            return OutcomeError(Fault.GONE, "The resource was deleted.")
+        return OutcomeError(Fault.NOT_FOUND, "The resource does not exist.")
+
+
+def version_mismatch(dialect: Dialect) -> OutcomeError:
+    """Return the failure of a versioned write: 409 at root, 412 at /fhir."""
+    fault = Fault.CONFLICT if dialect is Dialect.AIDBOX else Fault.PRECONDITION_FAILED
+    return OutcomeError(fault, Issue(message=VERSION_MISMATCH))
+
+
+def _history_conditions(
+    id_: str | None, after_txid: int | None, since: datetime | None
+) -> tuple[list[str], list[Any]]:
+    conditions: list[str] = []
+    parameters: list[Any] = []
+    for clause, value in (
+        ("v.id = ${}", id_),
+        ("v.txid > ${}", after_txid),
+        ("v.ts >= ${}", since),
+    ):
+        if value is not None:
+            parameters.append(value)
+            conditions.append(clause.format(len(parameters)))
+    return conditions, parameters
+
+
+__all__ = ["Page", "Stamp", "Store", "quoted_table", "version_mismatch"]
