@@ -20,13 +20,17 @@ DOWNLOAD_TIMEOUT_S = 300
 
 
 class FetchError(Exception):
-    """The package could not be had, or is not the pinned one."""
+    """The package could not be had."""
+
+
+class WrongPackageError(FetchError):
+    """A package came, but not the pinned one."""
 
 
 def fetch(source: Source, directory: Path) -> Path:
     """Return the path of the downloaded file in `directory`, its SHA-256 verified.
 
-    Raises FetchError when the package client fails or the hash differs.
+    Raises FetchError when the package client fails, WrongPackageError when the hash differs.
     """
     target = directory / f"{source.name}-{source.version}"
     target.mkdir(parents=True, exist_ok=True)
@@ -49,7 +53,7 @@ def fetch(source: Source, directory: Path) -> Path:
 
 
 def verify(path: Path, sha256: str) -> None:
-    """Raise FetchError unless the file has the given SHA-256 (hex)."""
+    """Raise WrongPackageError unless the file has the given SHA-256 (hex)."""
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != sha256:
-        raise FetchError(f"{path.name} has SHA-256 {found}, expected {sha256}")
+        raise WrongPackageError(f"{path.name} has SHA-256 {found}, expected {sha256}")

@@ -16,6 +16,9 @@ class Node:
     owner: str
     path: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.owner}.{self.path}" if self.path else self.owner
+
 
 class TypeModel:
     """Types as `structures.compile_types` returns them."""

@@ -125,7 +125,7 @@ class PathCompiler:
             if member is not None:
                 found.append(replace(each, steps=(*each.steps, name), node=member, choice=None))
         if not found:
-            raise ExpressionError(f"no element {name} in {route.node.owner}.{route.node.path}")
+            raise ExpressionError(f"no element {name} in {route.node}")
         return found
 
     def spread(self, route: Route) -> list[Route]:
@@ -151,7 +151,7 @@ class PathCompiler:
                 and (self.model.type_of(each.node) or "").lower() == written.lower()
             ]
             if not matches:
-                raise ExpressionError(f"{route.node.owner}.{route.node.path} is never {written}")
+                raise ExpressionError(f"{route.node} is never {written}")
             found.extend(matches)
         return found
 
