@@ -1,0 +1,58 @@
+"""The error pages. They say what happened and what to do, and nothing about the inside."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+
+_TEXTS = {
+    400: ("That request made no sense", "Go back and try again."),
+    403: ("You may not do this", "Your role does not allow it."),
+    404: ("There is nothing here", "The page or box does not exist, or you take no part in it."),
+    429: ("Too many attempts", "Wait a quarter of an hour, then try again."),
+    500: ("Something went wrong on our side", "It was written down for the operator. Try again."),
+    503: ("The box does not answer", "It may be starting. Try again in a moment."),
+}
+
+
+def error_page(request: HttpRequest, status: int, title: str = "", text: str = "") -> HttpResponse:
+    """Return a page for people; the API's paths get the same as problem JSON."""
+    usual_title, usual_text = _TEXTS[status]
+    title, text = title or usual_title, text or usual_text
+    if request.path_info.startswith(("/api/", "/rpc", "/o/")):
+        return JsonResponse(
+            {"type": "about:blank", "title": title, "status": status, "detail": text},
+            status=status,
+            content_type="application/problem+json",
+        )
+    return render(
+        request,
+        "console/error.html",
+        {"title": title, "text": text, "status": status},
+        status=status,
+    )
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_page(request, 400)
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_page(request, 403)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return error_page(request, 404)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return error_page(
+        request,
+        403,
+        "This form is no longer valid",
+        "Go back, reload the page and send the form again. Cookies must be allowed.",
+    )
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return error_page(request, 500)

@@ -1,0 +1,1 @@
+"""From what is desired of a box to what is observed: plan, steps, job runner, sweep."""

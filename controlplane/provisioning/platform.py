@@ -1,0 +1,51 @@
+"""The real things that steps act on: the PostgreSQL server, the box host, the cluster's key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from controlplane.environment import ENVIRONMENT, Environment
+from infra.boxhost import LocalBoxRuntime
+from infra.postgres import PostgresCluster
+from infra.secrets import ClusterKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from controlplane.boxclient import Health
+
+HOST_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What a job needs of the world; tests may put other real things in."""
+
+    cluster: PostgresCluster
+    runtime: LocalBoxRuntime
+    key: ClusterKey
+    environment: Environment
+    check_health: Callable[[str], Health]
+    """Box name -> whether it answers, asked over its socket; wakes it."""
+
+
+@cache
+def cluster_key() -> ClusterKey:
+    """Return the key that seals secrets and signs portal tokens."""
+    return ClusterKey.from_hex(ENVIRONMENT.cluster_key)
+
+
+@cache
+def get_platform() -> Platform:
+    """Return the platform of this process, which must be a worker: only it may provision."""
+    from controlplane.boxclient import check_health
+
+    return Platform(
+        cluster=PostgresCluster(ENVIRONMENT.admin_dsn),
+        runtime=LocalBoxRuntime(ENVIRONMENT.boxhost_socket, timeout_s=HOST_TIMEOUT_S),
+        key=cluster_key(),
+        environment=ENVIRONMENT,
+        check_health=lambda name: check_health(ENVIRONMENT.box_socket(name)),
+    )

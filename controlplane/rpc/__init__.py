@@ -1,0 +1,1 @@
+"""The RPC API: `POST /rpc`. Source: platform specification, "RPC API"."""

@@ -1,0 +1,1 @@
+"""The verbs: every change to accounts, boxes, memberships and jobs goes through here."""
