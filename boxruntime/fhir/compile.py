@@ -66,16 +66,19 @@ class Rules(NamedTuple):
 
 
 def node_of(metadata: Metadata, type_name: str, rules: Rules) -> Node:
-    """Return the compiled converter of one type, from the cache of whoever owns it.
+    """Return the compiled converter of one type, shared with the metadata it comes from.
 
     A node without handlers means that nothing in this type ever changes.
     """
-    home = metadata.home_of(type_name)
-    cache = home.artefacts(rules.kind)
+    cache = metadata.artefacts(rules.kind)
     node: Node | None = cache.get(type_name)
     if node is None:
-        type_def = home.types[type_name]
-        node = _Compiler(home, type_name, rules).node((), type_def.elements)
+        home = metadata.home_of(type_name)
+        if home is metadata:
+            elements = metadata.types[type_name].elements
+            node = _Compiler(metadata, type_name, rules).node((), elements)
+        else:
+            node = node_of(home, type_name, rules)
         cache[type_name] = node
     return node
 

@@ -10,7 +10,6 @@ from typing import Any, TypeVar, cast
 from boxruntime.fhir.json_text import encode_json
 
 _Value = TypeVar("_Value")
-_SIGNS = (b"null", b"{}", b"[]")
 
 
 def strip_empty(value: _Value) -> _Value:
@@ -19,8 +18,12 @@ def strip_empty(value: _Value) -> _Value:
     A null array item survives when the sibling `_key` (or, in a `_key` array, the plain) array
     exists. A value with nothing to strip is returned itself: about 2 us for a 2 kB Patient.
     """
-    text = encode_json(value)
-    if not any(sign in text for sign in _SIGNS):
+    return strip_encoded(value, encode_json(value))
+
+
+def strip_encoded(value: _Value, text: bytes) -> _Value:
+    """Do the same for a caller who has the value as compact JSON at hand."""
+    if not (b"null" in text or b"{}" in text or b"[]" in text):
         return value
     stripped = _strip(value)
     return cast("_Value", _like(value) if _is_empty(stripped) else stripped)

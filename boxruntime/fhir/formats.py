@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from boxruntime.fhir.accept_aidbox import accepting_node
 from boxruntime.fhir.conversion import Conversion, Converted, FoundReference
+from boxruntime.fhir.empties import strip_empty, strip_encoded
 from boxruntime.fhir.expression import located, sorted_issues
 from boxruntime.fhir.inward import convert_node, named_entries
 from boxruntime.fhir.json_text import encode_json
@@ -47,11 +48,13 @@ def to_aidbox(
 ) -> Converted:
     """Return a FHIR document in Aidbox format, with the references to check and all findings.
 
-    The document is not changed; what needs no conversion is shared with it. `rewrite` maps the
-    fullUrl of transaction entries to "Type/id"; without it `Type?query` is plain text. Server
-    members of `meta` are dropped unless `keep_meta` ($to-format). Findings are those that only
-    the FHIR form shows; the rest is `validate`'s.
+    The document is not changed; what needs no conversion is shared with it. null, {} and [] are
+    stripped first. `rewrite` maps the fullUrl of transaction entries to "Type/id"; without it
+    `Type?query` is plain text. Server members of `meta` are dropped unless `keep_meta`
+    ($to-format). Findings are those that only the FHIR form shows; the rest is `validate`'s.
     """
+    text = encode_json(document)
+    document = strip_encoded(document, text)
     if type_name == "Bundle":
         document = named_entries(document)
     state = Conversion(metadata, type_name, Dialect.FHIR, rewrite, document)
@@ -59,8 +62,7 @@ def to_aidbox(
     result = _with_type(result, document, type_name)
     if "meta" in result:
         _meta_in(result, keep_meta=keep_meta)
-    text = encode_json(document)
-    if b'"_' in text or b'xtension"' in text or b'"fhir_' in text:
+    if b'xtension"' in text or (b"_" in text and (b'"_' in text or b'"fhir_' in text)):
         state.issues += check_shape(metadata, type_name, document)
         if rewrite and b'xtension"' in text:
             result = rewrite_extensions(result, rewrite)
@@ -75,6 +77,7 @@ def accept_aidbox(
     rewrite: Mapping[str, str] | None = None,
 ) -> Converted:
     """Return a document sent to root in its stored form; arguments and result as `to_aidbox`."""
+    document = strip_empty(document)
     if type_name == "Bundle":
         document = named_entries(document)
     state = Conversion(metadata, type_name, Dialect.AIDBOX, rewrite, document)
@@ -85,19 +88,22 @@ def accept_aidbox(
     return _converted(state, result, document)
 
 
-def to_fhir(metadata: Metadata, resource: dict[str, Any]) -> dict[str, Any]:
+def to_fhir(
+    metadata: Metadata, resource: dict[str, Any], *, type_name: str | None = None
+) -> dict[str, Any]:
     """Return a stored resource in FHIR format: a new object that shares what did not change.
 
-    The resource has its resourceType, id and meta (with createdAt).
+    The resource has its resourceType, id and meta (with createdAt). `type_name` is needed only
+    where it differs from the resourceType (`Metadata.fhir_type`).
     """
-    type_name = resource["resourceType"]
+    type_name = type_name or resource["resourceType"]
     if type_name not in metadata.types:
         return dict(resource)
     find_node = to_fhir_node
     text = encode_json(resource)
     if b'xtension"' in text and b'"value":{' in text:
         find_node = to_fhir_extensions_node
-    result = render_node(find_node(metadata, type_name), resource, metadata)
+    result = render_node(find_node(metadata, type_name), resource, (), metadata)
     if result is resource:
         result = resource.copy()
     return with_created_at(result)

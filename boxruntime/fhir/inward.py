@@ -6,6 +6,7 @@ Source: core specification, "Containers".
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from boxruntime.fhir.conversion import contained_ids
@@ -27,20 +28,23 @@ def convert_node(
     """Return the object with its listed members converted; itself when it has none of them."""
     handlers = node.handlers
     result: dict[str, Any] | None = None
-    for key, value in source.items():
-        handler = handlers.get(key)
-        if handler is not None:
-            if result is None:
-                result = source.copy()
-            handler(result, key, value, path, state)
+    if len(handlers) < len(source):
+        for key, handler in handlers.items():
+            if key in source:
+                if result is None:
+                    result = source.copy()
+                handler(result, key, source[key], path, state)
+    else:
+        for key, value in source.items():
+            if key in handlers:
+                if result is None:
+                    result = source.copy()
+                handlers[key](result, key, value, path, state)
     return source if result is None else result
 
 
 def run(node: Node) -> Convert:
-    def convert(source: dict[str, Any], path: Path, state: Conversion) -> dict[str, Any]:
-        return convert_node(node, source, path, state)
-
-    return convert
+    return partial(convert_node, node)
 
 
 def one(convert: Convert) -> Handler:

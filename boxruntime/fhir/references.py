@@ -19,7 +19,7 @@ _FHIR_MEMBERS = frozenset(
     | {"_reference", "_display", "_type"}
 )
 _AIDBOX_TARGET = ("resourceType", "uri", "localRef")
-_RELATIVE = re.compile(r"([A-Z][A-Za-z0-9]*)/([A-Za-z0-9\-._]{1,255})")
+_ID = re.compile(r"[A-Za-z0-9\-._]{1,255}")
 _QUERY = re.compile(r"([A-Z][A-Za-z0-9]*)\?(.+)", re.DOTALL)
 
 
@@ -32,9 +32,9 @@ def split_reference(text: str, resource_types: Collection[str]) -> dict[str, str
     """
     if text.startswith("#"):
         return {"localRef": text[1:]}
-    match = _RELATIVE.fullmatch(text)
-    if match is not None and match[1] in resource_types:
-        return {"resourceType": match[1], "id": match[2]}
+    target, _, target_id = text.partition("/")
+    if target in resource_types and _ID.fullmatch(target_id) is not None:
+        return {"resourceType": target, "id": target_id}
     return {"uri": text}
 
 
@@ -42,10 +42,10 @@ def reference_from_fhir(
     source: dict[str, Any], path: Path, state: Conversion, refers: frozenset[str] | None
 ) -> dict[str, Any]:
     """Return the Aidbox form of a FHIR Reference, noting what is wrong and what to check."""
-    if not source.keys() <= _FHIR_MEMBERS:
+    text = source.get("reference")
+    if (len(source) > 1 or text is None) and not source.keys() <= _FHIR_MEMBERS:
         for key in sorted(source.keys() - _FHIR_MEMBERS):
             state.report((*path, key), "extra property")
-    text = source.get("reference")
     if text is None:
         if "id" not in source:
             return source
@@ -68,10 +68,9 @@ def _from_text(
     rewrite = state.rewrite
     if rewrite:
         text = rewrite.get(text, text)
-    match = _RELATIVE.fullmatch(text)
+    target, _, target_id = text.partition("/")
     result: dict[str, Any]
-    if match is not None and match[1] in state.metadata.resource_types:
-        target, target_id = match.groups()
+    if target in state.metadata.resource_types and _ID.fullmatch(target_id) is not None:
         result = {"resourceType": target, "id": target_id}
         if len(source) > 1:
             _carry(result, source)

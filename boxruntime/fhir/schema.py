@@ -51,6 +51,15 @@ def reachable_types(metadata: Metadata, type_name: str) -> list[str]:
     return list(found)
 
 
+def enforced_schema(metadata: Metadata, type_name: str) -> Schema:
+    """Return the complete schema that resources of one type are held to."""
+    names = reachable_types(metadata, type_name)
+    return {
+        "$ref": f"#/definitions/{type_name}",
+        "definitions": {name: json_schema(metadata, name) for name in names},
+    }
+
+
 def primitive_schema(type_def: TypeDef) -> Schema:
     """Return the JSON Schema of one value of a primitive type."""
     schema: Schema = {"type": type_def.json or "string"}

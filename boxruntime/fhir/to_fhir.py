@@ -5,6 +5,7 @@ Source: core specification, "Aidbox and FHIR format".
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from boxruntime.fhir.compile import Convert, FirstClass, Handler, Node, Rules, choice_key, node_of
@@ -26,26 +27,31 @@ def to_fhir_extensions_node(metadata: Metadata, type_name: str) -> Node:
     return node_of(metadata, type_name, EXTENSION_RULES)
 
 
-def render_node(node: Node, source: dict[str, Any], metadata: Metadata) -> dict[str, Any]:
+def render_node(
+    node: Node, source: dict[str, Any], _path: Any, metadata: Metadata
+) -> dict[str, Any]:
     """Return the object with its listed members converted; itself when it has none of them."""
     handlers = node.handlers
     result: dict[str, Any] | None = None
-    for key, value in source.items():
-        handler = handlers.get(key)
-        if handler is not None:
-            if result is None:
-                result = source.copy()
-            handler(result, key, value, (), metadata)
+    if len(handlers) < len(source):
+        for key, handler in handlers.items():
+            if key in source:
+                if result is None:
+                    result = source.copy()
+                handler(result, key, source[key], (), metadata)
+    else:
+        for key, value in source.items():
+            if key in handlers:
+                if result is None:
+                    result = source.copy()
+                handlers[key](result, key, value, (), metadata)
     if node.first_class:
         result = _with_first_class(node, source, result, metadata)
     return source if result is None else result
 
 
 def _run(node: Node) -> Convert:
-    def convert(source: dict[str, Any], _path: Any, metadata: Metadata) -> dict[str, Any]:
-        return render_node(node, source, metadata)
-
-    return convert
+    return partial(render_node, node)
 
 
 def _one(convert: Convert) -> Handler:
@@ -145,7 +151,7 @@ def _resource(find_node: Any) -> Convert:
         if not isinstance(type_name, str) or type_name not in metadata.resource_types:
             return source
         type_name = metadata.fhir_type(type_name)
-        return with_created_at(render_node(find_node(metadata, type_name), source, metadata))
+        return with_created_at(render_node(find_node(metadata, type_name), source, (), metadata))
 
     return convert
 
@@ -168,7 +174,7 @@ def with_created_at(resource: dict[str, Any]) -> dict[str, Any]:
 
 def _raw_extension(source: dict[str, Any], _path: Any, metadata: Metadata) -> dict[str, Any]:
     """Render an extension whose value is in Aidbox form; one in FHIR form passes through."""
-    return render_node(to_fhir_extensions_node(metadata, "Extension"), source, metadata)
+    return render_node(to_fhir_extensions_node(metadata, "Extension"), source, (), metadata)
 
 
 RULES = Rules(

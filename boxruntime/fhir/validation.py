@@ -13,7 +13,7 @@ from boxruntime.fhir.expression import located, sorted_issues
 from boxruntime.fhir.inner_resources import find_inner_resources, inner_node
 from boxruntime.fhir.metadata import SHADOW
 from boxruntime.fhir.outcome import Dialect, Issue
-from boxruntime.fhir.schema import json_schema, reachable_types
+from boxruntime.fhir.schema import enforced_schema
 from boxruntime.fhir.to_aidbox import from_fhir_node
 from boxruntime.fhir.to_fhir import to_fhir_extensions_node, to_fhir_node
 from boxruntime.fhir.validators import compile_schema, schema_issues
@@ -35,8 +35,7 @@ def validate(
     The resource has its resourceType. `dialect` decides the form of `expression`.
     """
     issues = _findings(metadata, type_name, resource)
-    inner = find_inner_resources(metadata, type_name, resource)
-    for path, item in inner:
+    for path, item in find_inner_resources(metadata, type_name, resource):
         inner_type = item.get("resourceType")
         if not isinstance(inner_type, str):
             continue  # the schema wants one
@@ -105,18 +104,15 @@ def _is_excused(resource: Any, error: jsonschema_rs.ValidationError) -> bool:
 
 
 def _validator(metadata: Metadata, type_name: str) -> jsonschema_rs.Draft7Validator:
-    home = metadata.home_of(type_name)
-    cache = home.artefacts("validators")
+    cache = metadata.artefacts("validators")
     validator: jsonschema_rs.Draft7Validator | None = cache.get(type_name)
     if validator is None:
-        validator = cache[type_name] = compile_schema(
-            {
-                "$ref": f"#/definitions/{type_name}",
-                "definitions": {
-                    name: json_schema(home, name) for name in reachable_types(home, type_name)
-                },
-            }
-        )
+        home = metadata.home_of(type_name)
+        if home is metadata:
+            validator = compile_schema(enforced_schema(metadata, type_name))
+        else:
+            validator = _validator(home, type_name)
+        cache[type_name] = validator
     return validator
 
 
