@@ -1,0 +1,26 @@
+"""The application a box host serves by default: the box runtime itself.
+
+The only module of the box host that imports the box; another may be named in its place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import boxruntime.app
+from boxruntime.settings import BoxSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from boxruntime.http.server import AsgiApplication
+
+
+def preload() -> None:
+    """Build everything that all boxes share."""
+    boxruntime.app.preload()
+
+
+def create(environment: Mapping[str, str]) -> AsgiApplication:
+    """Return the application of one box."""
+    return boxruntime.app.create_application(BoxSettings.from_environment(environment))

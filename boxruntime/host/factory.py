@@ -1,0 +1,27 @@
+"""From `module:factory` to a function that makes a box's ASGI application.
+
+The factory gets the spec's environment. A function `preload()` in the same module, if there is
+one, runs once in the mould and must start no thread, event loop or connection.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from boxruntime.http.server import AsgiApplication
+
+Factory: TypeAlias = Callable[[Mapping[str, str]], AsgiApplication]
+DEFAULT = "boxruntime.host.application:create"
+
+
+def load(path: str) -> Factory:
+    """Import `module:factory` and preload it. Raises whatever the module raises."""
+    module_name, _, name = path.partition(":")
+    module = importlib.import_module(module_name)
+    preload_module = getattr(module, "preload", None)
+    if preload_module is not None:
+        preload_module()
+    factory: Factory = getattr(module, name)
+    return factory

@@ -1,0 +1,63 @@
+"""The sockets a box is reached at. The manager makes them and never closes them while it lives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from boxruntime.host.errors import HostError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BACKLOG = 4096  # connections that may wait while a box starts; Linux's own upper bound
+MAX_PATH_BYTES = 107  # sockaddr_un
+
+
+def check_path(path: Path) -> None:
+    """Raise HostError if `path` is too long for a unix socket."""
+    size = len(os.fsencode(path))
+    if size > MAX_PATH_BYTES:
+        raise HostError(
+            f"The socket path {path} has {size} bytes; unix sockets allow {MAX_PATH_BYTES}. "
+            "Use a shorter --run-dir."
+        )
+
+
+def listen_unix(path: Path, mode: int) -> socket.socket:
+    """Listen at `path`, replacing what a dead process left there; never a moment without it.
+
+    Raises HostError when the path is too long, OSError as bind does.
+    """
+    check_path(path)
+    new = path.with_name(f".{path.stem}")  # shorter than `path`, so it fits too
+    with contextlib.suppress(FileNotFoundError):
+        new.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(os.fspath(new))
+        new.chmod(mode)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+        new.rename(path)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def listen_loopback(port: int) -> socket.socket:
+    """Listen on 127.0.0.1. Raises HostError when the port cannot be had."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen(BACKLOG)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        raise HostError(f"Cannot listen on 127.0.0.1:{port}: {reason}.") from None
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,459 @@
+"""The manager: owns every box's sockets and specs, and has the mould fork when one is called.
+
+It imports nothing of the box itself, so that it stays small and need not restart for new code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import fcntl
+import hashlib
+import logging
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from boxruntime.contract import BoxSpec, BoxStatus, Command, Limits, Request
+from boxruntime.host import cgroups, confinement, handover
+from boxruntime.host.box import Box, State
+from boxruntime.host.control import ControlServer
+from boxruntime.host.errors import HostError
+from boxruntime.host.line import BoxLine
+from boxruntime.host.listeners import check_path, listen_loopback, listen_unix
+from boxruntime.host.messages import MAX_SPEC_BYTES, Briefing, Confinement
+from boxruntime.host.mould_client import MouldClient
+from boxruntime.host.names import check_name
+from boxruntime.host.specs import Kept, SpecStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+STOP_GRACE_S = 1.0  # for open connections when a box is reconfigured, put to sleep or removed
+UPGRADE_GRACE_S = 35.0  # longer than the edge keeps an idle connection: none meets its end
+END_S = 30.0  # for requests in work when the host ends or a box is removed
+MOULD_DELAY_S = 1.0  # between two attempts to get a mould
+LOCK_S = 5.0
+_PR_SET_CHILD_SUBREAPER = 36
+_logger = logging.getLogger("boxhost")
+
+
+class Manager:
+    """All boxes of one run directory. One event loop, one thread."""
+
+    def __init__(
+        self, run_dir: Path, cluster_key: bytes, application: str, arguments: Sequence[str]
+    ) -> None:
+        """`arguments`: the command line to start a newer manager with."""
+        self._run_dir = run_dir
+        self._application = application
+        self._arguments = arguments
+        self._store = SpecStore(run_dir.parent / "boxhost", cluster_key)
+        self._boxes: dict[str, Box] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._lines: dict[int, BoxLine] = {}
+        self._early_exits: dict[int, int] = {}
+        self._checks: dict[int, asyncio.Future[int]] = {}
+        self._change = asyncio.Lock()  # upgrade and self-replacement: one at a time
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stop = asyncio.Event()
+        self._first_uid = confinement.first_uid()
+        namespace = f"halebox-{hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:8]}"
+        self._groups = cgroups.find_groups(namespace)
+        self._lock_fd = -1
+        self._control: ControlServer
+        self._mould: MouldClient
+
+    async def run(self, resumed: handover.Handover | None) -> int:
+        """Serve until SIGTERM or SIGINT; return 0. Raises HostError if it cannot begin."""
+        _become_reaper()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn(self._replace_self()))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop)
+        if resumed is None:
+            self._begin()
+        else:
+            self._resume(resumed)
+        self._reap()
+        self._spawn(self._keep_mould(self._mould))
+        self._control.start()
+        _logger.info("%d boxes. %s", len(self._boxes), self._describe())
+        await self._stop.wait()
+        await self._end()
+        return 0
+
+    # --- what a box needs (box.Caster)
+
+    async def fork(self, box: str, sockets: Sequence[socket.socket]) -> int:
+        """Return the pid of a new child; waits for a mould that still preloads."""
+        mould = self._mould
+        was_ready = mould.is_ready
+        try:
+            return await mould.fork(box, sockets)
+        except HostError:
+            if not (was_ready and mould.gone.is_set()):
+                raise
+        await mould.replaced.wait()  # it was killed meanwhile: that is not the box's fault
+        return await self._mould.fork(box, sockets)
+
+    def confine(self, kept: Kept, pid: int) -> Confinement:
+        """Place the child under its limits; return what it shall do itself."""
+        limits = kept.spec.limits
+        placed = False
+        if self._groups:
+            try:
+                self._groups.place(kept.spec.id, pid, limits)
+                placed = True
+            except OSError as error:
+                reason = error.strerror
+                _logger.warning("No control group: %s", reason, extra={"box": kept.spec.id})
+        inherited_kb = self._mould.data_kb or 0
+        return Confinement(
+            uid=None if self._first_uid is None else self._first_uid + kept.number,
+            data_limit_kb=None if placed else inherited_kb + limits.memory_mb * 1024,
+            nice=0 if placed else 5,
+            hidden=(str(self._run_dir.parent.resolve()),),
+        )
+
+    def watch_exit(self, line: BoxLine) -> None:
+        """Have `line` told when its process ends."""
+        if line.pid in self._early_exits:
+            status = self._early_exits.pop(line.pid)
+            asyncio.get_running_loop().call_soon(line.set_exited, status)
+        else:
+            self._lines[line.pid] = line
+
+    # --- commands
+
+    async def handle(self, request: Request) -> Any:
+        """Carry out one command. Raises HostError."""
+        if self._stop.is_set():
+            raise HostError("The box host is ending.")
+        match request.command:
+            case Command.PING:
+                return {"ready": self._mould.is_ready, "boxes": len(self._boxes)} | (
+                    self._properties()
+                )
+            case Command.LIST:
+                return [self._status(box) for box in self._boxes.values()]
+            case Command.UPGRADE:
+                return await self._upgrade()
+            case Command.ENSURE:
+                if request.spec is None:
+                    raise HostError("A spec is missing.")
+                async with self._lock(request.spec.id):
+                    return await self._ensure(request.spec)
+        async with self._lock(request.box):
+            box = self._boxes.get(check_name(request.box))
+            match request.command:
+                case Command.STATUS:
+                    return self._status(box) if box else None
+                case Command.REMOVE:
+                    return await self._remove(check_name(request.box))
+                case _:
+                    if box is None:
+                        raise HostError("There is no such box.")
+                    await box.stop(STOP_GRACE_S)
+                    await box.wait_ended(END_S)
+                    return self._status(box)
+
+    async def _ensure(self, spec: BoxSpec) -> BoxStatus:
+        known = self._boxes.get(spec.id)
+        if known and (spec == known.kept.spec or spec.generation < known.kept.spec.generation):
+            return self._status(known)
+        _check_limits(spec.limits)
+        probe = Briefing(spec, Confinement(0, 0, 0, (str(self._run_dir),)))
+        if len(msgspec.json.encode(probe)) > MAX_SPEC_BYTES:
+            raise HostError(f"A box spec has at most {MAX_SPEC_BYTES} bytes.")
+        check_path(self._socket_path(spec.id))
+        number = known.kept.number if known else self._store.take_number()
+        kept = Kept(spec, number)
+        listeners = self._make_listeners(spec, known)
+        try:
+            self._store.save(kept)
+        except OSError:
+            for listener in listeners:
+                if known is None or listener not in known.listeners:
+                    listener.close()
+            raise
+        if known is None:
+            self._boxes[spec.id] = box = Box(kept, listeners, self)
+            box.sleep()
+            return self._status(box)
+        known.kept = kept
+        known.replace_listeners(listeners)
+        await known.stop(STOP_GRACE_S)
+        # Idle connections to the old process end with its grace: whoever asks after our answer
+        # is served by the new spec.
+        await known.wait_ended(2 * STOP_GRACE_S)
+        return self._status(known)
+
+    async def _remove(self, name: str) -> None:
+        self._store.delete(name)
+        self._socket_path(name).unlink(missing_ok=True)
+        box = self._boxes.pop(name, None)
+        if box:
+            await box.end(STOP_GRACE_S / 2, END_S / 3)
+        if self._groups:
+            self._groups.remove(name)
+
+    async def _upgrade(self) -> None:
+        async with self._change:
+            new = MouldClient.start(self._application, self._on_exit)
+            try:
+                await new.wait_ready()
+            except HostError:
+                new.close()
+                raise HostError("The new code does not start; the old one serves on.") from None
+            old = self._mould
+            self._use_mould(new)
+            await old.wait_forked()
+            old.close()
+            for box in list(self._boxes.values()):
+                if box.state is not State.ASLEEP:
+                    async with self._lock(box.id):
+                        await box.stop(UPGRADE_GRACE_S)
+
+    def _status(self, box: Box) -> BoxStatus:
+        return box.status(str(self._socket_path(box.id)))
+
+    def _lock(self, name: str | None) -> asyncio.Lock:
+        return self._locks.setdefault(check_name(name), asyncio.Lock())
+
+    def _socket_path(self, name: str) -> Path:
+        return self._run_dir / "boxes" / f"{name}.sock"
+
+    def _make_listeners(self, spec: BoxSpec, known: Box | None) -> list[socket.socket]:
+        """Return the sockets of `spec`, those of the running box where they stay the same."""
+        listeners = known.listeners[:1] if known else []
+        if spec.loopback_port is not None:
+            old_port = known.kept.spec.loopback_port if known else None
+            if known and old_port == spec.loopback_port and len(known.listeners) > 1:
+                listeners.append(known.listeners[1])
+            else:
+                listeners.append(listen_loopback(spec.loopback_port))
+        if known is None:
+            # Caddy and the control plane may run under other users: connecting is all it allows.
+            listeners.insert(0, listen_unix(self._socket_path(spec.id), 0o666))
+        return listeners
+
+    # --- begin, resume, replace, end
+
+    def _begin(self) -> None:
+        boxes_dir = self._run_dir / "boxes"
+        boxes_dir.mkdir(parents=True, exist_ok=True)
+        for directory in (self._run_dir, boxes_dir):
+            directory.chmod(0o755)
+        check_path(self._run_dir / "boxhost.sock")
+        self._take_lock()
+        for left in (*boxes_dir.glob("*.sock"), *boxes_dir.glob(".*")):
+            left.unlink(missing_ok=True)
+        self._mould = MouldClient.start(self._application, self._on_exit)
+        for kept in self._store.load():
+            self._adopt(kept)
+        control = listen_unix(self._run_dir / "boxhost.sock", 0o600)
+        self._control = ControlServer(control, self.handle)
+
+    def _adopt(self, kept: Kept) -> None:
+        """Listen for a box known from disk; one that cannot be had does not hinder the others."""
+        box, port = kept.spec.id, kept.spec.loopback_port
+        try:
+            listeners = [listen_unix(self._socket_path(box), 0o666)]
+        except (HostError, OSError) as error:
+            _logger.error("Not served: %s", error, extra={"box": box})  # noqa: TRY400
+            return
+        if port is not None:
+            try:
+                listeners.append(listen_loopback(port))
+            except HostError as error:
+                _logger.error("%s", error, extra={"box": box})  # noqa: TRY400
+        self._boxes[box] = Box(kept, listeners, self)
+        self._boxes[box].sleep()
+
+    def _resume(self, state: handover.Handover) -> None:
+        self._lock_fd = state.lock
+        self._control = ControlServer(socket.socket(fileno=state.control), self.handle)
+        pid, connection, data_kb = state.mould
+        mould_socket = socket.socket(fileno=connection)
+        self._mould = MouldClient(pid, mould_socket, data_kb=data_kb, on_exit=self._on_exit)
+        known = {kept.spec.id: kept for kept in self._store.load()}
+        for old in state.boxes:
+            listeners = [socket.socket(fileno=descriptor) for descriptor in old.listeners]
+            box = Box(known[old.id], listeners, self)
+            box.deaths, box.restarts, box.last_exit = old.deaths, old.restarts, old.last_exit
+            self._boxes[old.id] = box
+            box.sleep()
+            for line in old.retiring:
+                box.adopt(_resume_line(line), current=False)
+            if old.line:
+                box.adopt(_resume_line(old.line), current=True)
+
+    async def _replace_self(self) -> None:
+        """Become a new manager from the code on disk, keeping sockets and processes."""
+        async with self._change:
+            check = [sys.executable, "-m", "boxruntime.host", *self._arguments, "--check"]
+            process = subprocess.Popen(check, stdin=subprocess.DEVNULL)  # noqa: ASYNC220 - a fork
+            process.returncode = 0
+            result: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            self._checks[process.pid] = result
+            if await result:
+                _logger.error("The new box host does not start: this one goes on.")
+                return
+            await self._control.pause()
+            while any(box.is_forking for box in self._boxes.values()):
+                await asyncio.gather(*(box.settle() for box in self._boxes.values()))
+            handover.execute(self._handover(), self._arguments)
+
+    def _handover(self) -> handover.Handover:
+        mould = self._mould
+        return handover.Handover(
+            lock=self._lock_fd,
+            control=self._control.listener.fileno(),
+            mould=(mould.pid, mould.connection.fileno(), mould.data_kb),
+            boxes=tuple(
+                handover.BoxState(
+                    id=box.id,
+                    listeners=tuple(one.fileno() for one in box.listeners),
+                    line=_line_state(box.line) if box.line else None,
+                    retiring=tuple(_line_state(line) for line in box.retiring),
+                    deaths=box.deaths,
+                    restarts=box.restarts,
+                    last_exit=box.last_exit,
+                )
+                for box in self._boxes.values()
+            ),
+        )
+
+    async def _end(self) -> None:
+        await self._control.pause()
+        (self._run_dir / "boxhost.sock").unlink(missing_ok=True)
+        for name in self._boxes:
+            self._socket_path(name).unlink(missing_ok=True)
+        boxes = list(self._boxes.values())
+        await asyncio.gather(*(box.end(STOP_GRACE_S, END_S) for box in boxes))
+        self._mould.close()
+        if self._groups:
+            for box in boxes:
+                with contextlib.suppress(OSError):
+                    self._groups.remove(box.id)
+
+    def _on_stop(self) -> None:
+        if self._stop.is_set():  # asked twice: end the processes at once
+            for line in list(self._lines.values()):
+                line.kill()
+        self._stop.set()
+
+    # --- children
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            code = os.waitstatus_to_exitcode(status)
+            if pid in self._checks:
+                self._checks.pop(pid).set_result(code)
+            elif pid in self._lines:
+                self._on_exit(pid, code)
+
+    def _on_exit(self, pid: int, status: int) -> None:
+        line = self._lines.pop(pid, None)
+        if line:
+            line.set_exited(status)
+        else:
+            self._early_exits[pid] = status  # the news of its birth is still on the way
+
+    async def _keep_mould(self, mould: MouldClient) -> None:
+        """Replace `mould` when it ends, unless a newer one already took its place."""
+        was_ready = mould.is_ready
+        with contextlib.suppress(HostError):
+            await mould.wait_ready()
+            was_ready = True
+        await mould.gone.wait()
+        if self._mould is not mould or self._stop.is_set():
+            return
+        _logger.error("The mould ended; boxes that run are not concerned.")
+        if not was_ready:
+            await asyncio.sleep(MOULD_DELAY_S)
+        if self._mould is mould and not self._stop.is_set():
+            self._use_mould(MouldClient.start(self._application, self._on_exit))
+
+    def _use_mould(self, mould: MouldClient) -> None:
+        old, self._mould = self._mould, mould
+        old.replaced.set()
+        self._spawn(self._keep_mould(mould))
+
+    # --- small things
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _take_lock(self) -> None:
+        """Be the only manager of the run directory. Raises HostError."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self._lock_fd = os.open(self._run_dir / "boxhost.lock", flags, 0o600)
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise HostError(f"A box host serves {self._run_dir} already.") from None
+
+    def _properties(self) -> dict[str, str]:
+        return {
+            "limits": self._groups.name if self._groups else "RLIMIT_DATA, nice",
+            "isolation": confinement.describe(self._first_uid),
+        }
+
+    def _describe(self) -> str:
+        return "; ".join(f"{name}: {text}" for name, text in self._properties().items())
+
+
+def _check_limits(limits: Limits) -> None:
+    if limits.memory_mb < 16 or limits.cpu_percent < 1 or limits.http_connections < 1:
+        raise HostError("Limits: memory from 16 MB, CPU from 1 %, connections from 1.")
+    if limits.idle_exit_s < 0 or limits.database_connections < 1:
+        raise HostError("Limits: no negative time, at least one database connection.")
+
+
+def _line_state(line: BoxLine) -> handover.LineState:
+    return handover.LineState(
+        pid=line.pid,
+        generation=line.generation,
+        connection=line.connection.fileno(),
+        memory=line.memory,
+        ready=line.ready_at is not None,
+        draining=line.draining.is_set(),
+    )
+
+
+def _resume_line(state: handover.LineState) -> BoxLine:
+    line = BoxLine(state.pid, socket.socket(fileno=state.connection), state.generation)
+    line.memory = state.memory
+    if state.ready:
+        line.ready_at = line.started_at
+    if state.draining:
+        line.draining.set()
+    return line
+
+
+def _become_reaper() -> None:
+    """Get the children of a mould that ends; and let no same-user process read our memory."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    confinement.set_name("halebox boxhost")
+    confinement.set_dumpable(allowed=False)
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

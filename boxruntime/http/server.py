@@ -1,0 +1,265 @@
+"""uvicorn behind one function: serve an ASGI application on sockets that are listening already.
+
+What uvicorn's own server does not promise and this one does: sockets may be inherited and shared
+with another process; stopping loses no request; a process without connections ends by itself; an
+idle process never wakes up; oversized request heads are refused before they fill memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from email.utils import formatdate
+from typing import Any, Protocol, TypeAlias
+
+import uvicorn.lifespan.on
+import uvicorn.logging
+import uvloop
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from boxruntime.contract import Limits
+from boxruntime.http.connection import Connection
+
+AsgiApplication: TypeAlias = Callable[
+    [
+        MutableMapping[str, Any],
+        Callable[[], Awaitable[MutableMapping[str, Any]]],
+        Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ],
+    Awaitable[None],
+]
+
+EXIT_STARTUP_FAILED = 3
+BACKLOG = 4096  # Linux's own upper bound (net.core.somaxconn) since 5.4
+KEEP_ALIVE_S = 75  # longer than the edge's 30 s, so that the edge closes first and no request
+# meets a connection that is just being closed
+STALLED_S = 75.0  # a client that owes bytes of a request and sends none
+STOP_GRACE_S = 1.0
+"""How long, when stopping, an open connection without a request may still begin one."""
+DRAIN_S = 30.0
+"""How long, when stopping, a request in flight may take, counted from the end of the grace."""
+LIFESPAN_S = 10.0  # for the application to close its database connections
+
+_logger = logging.getLogger("uvicorn.error")
+
+
+class Observer(Protocol):
+    """Someone who wants to know where the server stands; all calls come from its event loop."""
+
+    def attach(self, stop: Callable[[float], None]) -> None:
+        """Take the function that stops the server: `stop(grace_s)`. The loop is running."""
+
+    def ready(self) -> None:
+        """Connections are accepted."""
+
+    def draining(self) -> None:
+        """No further connection will be accepted; what waits in the backlog stays there."""
+
+
+def serve(
+    application: AsgiApplication,
+    sockets: Sequence[socket.socket],
+    *,
+    idle_exit_s: float = 0.0,
+    limits: Limits | None = None,
+    observer: Observer | None = None,
+) -> int:
+    """Serve on listening `sockets` until SIGTERM, SIGINT, `stop()` or idleness; return 0.
+
+    Returns EXIT_STARTUP_FAILED if the application does not start. The sockets are closed in this
+    process only: connections waiting in the backlog are left to whoever else holds them.
+    `idle_exit_s` 0 = never end for lack of connections.
+    """
+    _quieten_uvicorn()
+    limits = limits or Limits()
+    config = Config(
+        app=lambda: application,
+        factory=True,
+        interface="asgi3",
+        loop="uvloop",
+        http=Connection,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # the pipeline decides what to believe of the edge's headers
+        server_header=False,
+        date_header=True,
+        # Counted with the new connection itself: the limit is the last one served.
+        limit_concurrency=limits.http_connections + 1,
+        timeout_keep_alive=KEEP_ALIVE_S,
+    )
+    config.load()
+    server = _Server(config, idle_exit_s, observer)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(server.run(sockets))
+
+
+class State(ServerState):
+    """What all connections of a process share."""
+
+    connections: set[Connection]  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.draining = False
+        self.on_connection: Callable[[], None] = lambda: None
+
+
+class _Server:
+    def __init__(self, config: Config, idle_exit_s: float, observer: Observer | None) -> None:
+        self._config = config
+        self._idle_exit_s = idle_exit_s
+        self._observer = observer
+        self._state = State()
+        self._state.on_connection = self._on_connection
+        self._changed = asyncio.Event()  # a connection came, or it is time to stop
+        self._resting = False
+        self._stop_grace_s: float | None = None  # not None = stop
+        self._forced = False
+        self._busy_at = time.monotonic()
+
+    async def run(self, sockets: Sequence[socket.socket]) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        lifespan = uvicorn.lifespan.on.LifespanOn(self._config)
+        await lifespan.startup()
+        if lifespan.should_exit:
+            return EXIT_STARTUP_FAILED
+        connect = functools.partial(
+            Connection, config=self._config, server_state=self._state, app_state=lifespan.state
+        )
+        self._refresh_date()
+        listeners = [await _listen(loop, connect, listener) for listener in sockets]
+        if self._observer:
+            self._observer.attach(self.stop)
+            self._observer.ready()
+        self._busy_at = time.monotonic()
+        await self._until_done()
+        for listener in listeners:
+            listener.close()
+        # A connection accepted in the last turn of the loop is announced in the next ones.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        if self._observer:
+            self._observer.draining()
+        await self._drain(STOP_GRACE_S if self._stop_grace_s is None else self._stop_grace_s)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(lifespan.shutdown(), LIFESPAN_S)
+        return 0
+
+    def stop(self, grace_s: float) -> None:
+        """Stop without losing a request; see STOP_GRACE_S."""
+        self._stop_grace_s = grace_s
+        self._changed.set()
+
+    def _on_signal(self) -> None:
+        self._forced = self._stop_grace_s is not None  # asked twice: whoever waits, waits no more
+        self.stop(STOP_GRACE_S)
+
+    def _on_connection(self) -> None:
+        if self._resting:
+            self._resting = False
+            self._refresh_date()
+            self._changed.set()
+
+    async def _until_done(self) -> None:
+        """Return when told to stop, or when there was no connection for idle_exit_s."""
+        while self._stop_grace_s is None:
+            now = time.monotonic()
+            if self._state.connections:
+                self._busy_at = now
+                self._refresh_date()
+                self._sweep(now)
+                timeout_s: float | None = 1.0
+            elif self._idle_exit_s:
+                timeout_s = self._busy_at + self._idle_exit_s - now
+                if timeout_s <= 0:
+                    return
+                self._resting = True
+            else:
+                timeout_s = None  # a process without work never wakes up
+                self._resting = True
+            try:
+                await asyncio.wait_for(self._changed.wait(), timeout_s)
+            except TimeoutError:
+                continue
+            self._changed.clear()
+            self._busy_at = time.monotonic()
+
+    async def _drain(self, grace_s: float) -> None:
+        """Answer what was accepted, then close."""
+        state = self._state
+        state.draining = True
+        started = time.monotonic()
+        for connection in list(state.connections):
+            connection.announce_close()
+        while state.connections or state.tasks:
+            now = time.monotonic()
+            late = self._forced or now - started > grace_s + DRAIN_S
+            for connection in list(state.connections):
+                if late:
+                    connection.abort()
+                elif connection.idle_for(now) >= grace_s:
+                    connection.close()
+            if late:
+                for task in list(state.tasks):
+                    task.cancel()
+                await asyncio.sleep(0.05)
+                return
+            self._refresh_date()
+            await asyncio.sleep(0.01)
+
+    def _sweep(self, now: float) -> None:
+        """Close connections whose client owes bytes and sends none."""
+        for connection in list(self._state.connections):
+            if connection.stalled_for(now) > STALLED_S:
+                connection.close()
+
+    def _refresh_date(self) -> None:
+        date = formatdate(time.time(), usegmt=True).encode()
+        self._state.default_headers = [(b"date", date), *self._config.encoded_headers]
+
+
+async def _listen(
+    loop: asyncio.AbstractEventLoop,
+    connect: Callable[[], asyncio.Protocol],
+    listener: socket.socket,
+) -> asyncio.AbstractServer:
+    if listener.family == socket.AF_UNIX:
+        return await loop.create_unix_server(connect, sock=listener, backlog=BACKLOG)
+    return await loop.create_server(connect, sock=listener, backlog=BACKLOG)
+
+
+class _NoValues(logging.Filter):
+    """Replace tracebacks by their place: an exception's text may quote health data."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info, tuple):
+            error, trace = record.exc_info[1], record.exc_info[2]
+            while trace is not None and trace.tb_next is not None:
+                trace = trace.tb_next
+            place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+            record.msg = "Unhandled %s at %s."
+            record.args = (type(error).__name__, place)
+            record.exc_info = record.exc_text = None
+        return True
+
+
+def _quieten_uvicorn() -> None:
+    _logger.setLevel(logging.WARNING)
+    _remove_filters(_logger.filters)
+    _logger.addFilter(_NoValues())
+
+
+def _remove_filters(filters: Iterable[Any]) -> None:
+    for known in [f for f in filters if isinstance(f, _NoValues)]:
+        _logger.removeFilter(known)
