@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from boxruntime.fhir import inward
 from boxruntime.fhir.compile import Convert, FirstClass, Handler, Node, Rules, node_of
+from boxruntime.fhir.narrative import clean_narrative
 from boxruntime.fhir.references import reference_from_aidbox
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ RULES = Rules(
     many=inward.many,
     reference=_reference,
     resource=lambda _element: inward.inner_resource(accepting_node),
-    extension=None,
+    types={"Narrative": clean_narrative},
     union=_union,
     first_class=_first_class,
 )

@@ -7,7 +7,7 @@ their `Rules` only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ class Rules(NamedTuple):
     many: Callable[[Convert], Handler]
     reference: Callable[[Element], Convert | None]
     resource: Callable[[Element], Convert]
-    extension: Convert | None
-    """What to do with raw extensions; None leaves them alone."""
+    types: Mapping[str, Convert]
+    """Complex types with a treatment of their own: Narrative, Extension."""
     union: Callable[[Element, dict[str, Convert | None], dict[str, Element]], dict[str, Handler]]
     """(element, converters of its alternatives, all elements of the object) -> handlers."""
     first_class: Callable[[Node, list[FirstClass]], dict[str, Handler]]
@@ -128,8 +128,10 @@ class _Compiler:
             return self._rules.reference(element)
         if element.type == "Resource":
             return self._rules.resource(element)
+        if element.type is not None and element.type in self._rules.types:
+            return self._rules.types[element.type]
         if element.type == "Extension":
-            return self._rules.extension
+            return None  # kept as received
         if element.type is not None and not element.children:
             type_def = self._metadata.types.get(element.type)
             if type_def is None or type_def.kind == "primitive":

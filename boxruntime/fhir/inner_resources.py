@@ -99,7 +99,7 @@ _RULES = Rules(
     many=_many,
     reference=lambda _element: None,
     resource=_resource,
-    extension=None,
+    types={},
     union=_union,
     first_class=_first_class,
 )

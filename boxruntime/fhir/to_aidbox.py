@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from boxruntime.fhir import inward
 from boxruntime.fhir.compile import Convert, FirstClass, Handler, Node, Rules, choice_key, node_of
+from boxruntime.fhir.narrative import clean_narrative
 from boxruntime.fhir.references import reference_from_fhir
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ RULES = Rules(
     many=inward.many,
     reference=_reference,
     resource=lambda _element: inward.inner_resource(from_fhir_node),
-    extension=None,
+    types={"Narrative": clean_narrative},
     union=_union,
     first_class=_first_class,
 )

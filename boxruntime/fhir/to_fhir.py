@@ -184,12 +184,12 @@ RULES = Rules(
     many=_many,
     reference=_reference,
     resource=lambda _element: _resource(to_fhir_node),
-    extension=None,
+    types={},
     union=_union,
     first_class=_first_class,
 )
 EXTENSION_RULES = RULES._replace(
     kind="to_fhir_extensions",
     resource=lambda _element: _resource(to_fhir_extensions_node),
-    extension=_raw_extension,
+    types={"Extension": _raw_extension},
 )
