@@ -1,0 +1,523 @@
+"""One `key=value` of a search request as a condition on rows of a type.
+
+Source: search specification, 4 Value semantics by type, 4.8 matrix, 5 Chains.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from boxruntime.fhir.search.dots import parse_dot
+from boxruntime.fhir.search.errors import UnknownParameterError, invalid, not_supported
+from boxruntime.fhir.search.escapes import split_escaped, unescape
+from boxruntime.fhir.search.parameters import find_parameter
+from boxruntime.fhir.search.query import (
+    NEVER,
+    AllOf,
+    AnyOf,
+    Chain,
+    Condition,
+    FullText,
+    Hierarchy,
+    IdMatch,
+    InValueSet,
+    ListMember,
+    Match,
+    Missing,
+    Modifier,
+    Near,
+    Not,
+    Parameter,
+    ReverseChain,
+    Substrings,
+    Subsumption,
+    TimeMatch,
+)
+from boxruntime.fhir.search.values import (
+    Joined,
+    MalformedValueError,
+    ReferenceValue,
+    Text,
+    Value,
+    parse_date,
+    parse_number,
+    parse_quantity,
+    parse_reference,
+    parse_token,
+    parse_typed_identifier,
+)
+from boxruntime.fhir.search.words import parse_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from boxruntime.fhir.metadata import Metadata
+
+MAX_DEPTH = 10  # hops of a chain; each is a nested query
+MAX_VALUES = 2000  # of one OR-list; beyond it a request is a mistake or an attack
+
+CODED = frozenset({"CodeableConcept", "Coding", "code"})
+_PLAIN_MODIFIERS: dict[str, frozenset[Modifier]] = {
+    "number": frozenset(),
+    "date": frozenset(),
+    "quantity": frozenset(),
+    "string": frozenset({Modifier.EXACT, Modifier.CONTAINS, Modifier.STARTS, Modifier.ENDS}),
+    "token": frozenset(
+        {
+            Modifier.TEXT,
+            Modifier.NOT,
+            Modifier.IN,
+            Modifier.NOT_IN,
+            Modifier.ABOVE,
+            Modifier.BELOW,
+            Modifier.OF_TYPE,
+            Modifier.CASELESS,
+        }
+    ),
+    "reference": frozenset(
+        {Modifier.TEXT, Modifier.NOT, Modifier.ABOVE, Modifier.BELOW, Modifier.IDENTIFIER}
+    ),
+    "uri": frozenset({Modifier.CONTAINS, Modifier.NOT, Modifier.ABOVE, Modifier.BELOW}),
+}
+_TIME_COLUMNS = {"_lastUpdated": "ts", "_createdAt": "cts"}
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """What parsing needs to know beside the request."""
+
+    metadata: Metadata
+    bases: tuple[str, ...]
+    """The box's own base URLs, without a slash at the end."""
+    now: datetime
+    depth: int = 0
+
+    def deeper(self, name: str) -> Scope:
+        if self.depth >= MAX_DEPTH:
+            raise invalid(name, "the chain is too long")
+        return Scope(self.metadata, self.bases, self.now, self.depth + 1)
+
+
+def parse_condition(scope: Scope, type_name: str, key: str, value: str) -> Condition | None:
+    """Return the condition of one pair, None if its value is empty.
+
+    Raises UnknownParameterError if the type has no such parameter, and OutcomeError for a wrong
+    modifier or value.
+    """
+    if key.startswith("."):
+        return parse_dot(key, value)
+    if key.startswith("_has:"):
+        return _parse_reverse(scope, type_name, key, value)
+    hop, dot, rest = key.partition(".")
+    if dot:
+        return _parse_chain(scope, type_name, hop, rest, value)
+    name, colon, modifier = key.partition(":")
+    if not value.strip():
+        return None
+    special = _SPECIAL.get(name)
+    if special is not None:
+        if colon:
+            raise invalid(key, "it takes no modifier")
+        return special(scope, type_name, name, value)
+    if name == "_id":
+        return _parse_id(name, modifier, value)
+    if name in _TIME_COLUMNS:
+        return _parse_time(scope, name, modifier, value)
+    parameter = find_parameter(scope.metadata, type_name, name)
+    if parameter is None:
+        raise UnknownParameterError(name)
+    if parameter.type == "special":
+        if colon:
+            raise invalid(key, "it takes no modifier")
+        if name == "near":
+            return _parse_near(parameter, value)
+        raise not_supported(name)
+    return _parse_match(scope, parameter, key, modifier, value)
+
+
+# Own parameters -----------------------------------------------------------------------------
+
+
+def _parse_match(
+    scope: Scope, parameter: Parameter, key: str, modifier: str, value: str
+) -> Condition | None:
+    if modifier == "missing":
+        return _parse_missing(parameter, key, value)
+    if parameter.type == "composite":
+        if modifier:
+            raise invalid(key, "a composite takes no modifier")
+        return _match(
+            parameter, Modifier.NONE, _values(key, value, _composite_of(scope, parameter))
+        )
+    narrowed: str | None = None
+    kind = Modifier.NONE
+    if modifier:
+        known = _PLAIN_MODIFIERS.get(parameter.type, frozenset())
+        if modifier in {m.value for m in known}:
+            kind = Modifier(modifier)
+        elif parameter.type == "reference" and modifier in scope.metadata.resource_types:
+            narrowed = modifier
+            if parameter.targets is not None and narrowed not in parameter.targets:
+                raise invalid(key, f"it never refers to {narrowed}")
+        else:
+            raise invalid(key, "the modifier is unknown or does not apply")
+        _check_datatypes(parameter, key, kind)
+    if parameter.type == "token":
+        return _parse_token_match(parameter, key, kind, value)
+    if parameter.type == "reference":
+        return _parse_reference_match(scope, parameter, key, kind, narrowed, value)
+    if parameter.type == "uri" and kind in (Modifier.ABOVE, Modifier.BELOW):
+        values = _values(key, value, lambda text: Text(unescape(text)))
+        if any(isinstance(v, Text) and v.text.startswith("urn:") for v in values):
+            raise invalid(key, "it applies to hierarchical URLs only")
+        return _match(parameter, kind, values)
+    values = _values(key, value, _reader(scope, parameter))
+    if kind is Modifier.NOT:
+        return Not(_match(parameter, Modifier.NONE, values)) if values else None
+    return _match(parameter, kind, values)
+
+
+def _match(parameter: Parameter, modifier: Modifier, values: tuple[Value, ...]) -> Condition:
+    return Match(parameter, values, modifier) if values else AllOf(())
+
+
+def _values(key: str, text: str, read: Callable[[str], Value]) -> tuple[Value, ...]:
+    """Read each non-empty value of an OR-list."""
+    parts = [part for part in split_escaped(text, ",") if part.strip()]
+    if len(parts) > MAX_VALUES:
+        raise invalid(key, "it has too many values")
+    try:
+        return tuple(dict.fromkeys(read(part) for part in parts))
+    except MalformedValueError as error:
+        raise invalid(key, f"the value is {error}") from None
+
+
+def _reader(scope: Scope, parameter: Parameter) -> Callable[[str], Value]:
+    """Return how one value of the parameter's type is read."""
+    match parameter.type:
+        case "date":
+            return lambda text: parse_date(text.strip(), now=scope.now)
+        case "number":
+            return lambda text: parse_number(text.strip())
+        case "quantity":
+            return lambda text: parse_quantity(text.strip())
+        case "token":
+            return parse_token
+        case "reference":
+            return lambda text: parse_reference(text.strip(), bases=scope.bases)
+        case _:
+            return lambda text: Text(unescape(text))
+
+
+def _composite_of(scope: Scope, parameter: Parameter) -> Callable[[str], Joined]:
+    components = parameter.bases[0].components if parameter.bases else ()
+    readers = [_reader(scope, component) for component, _ in components]
+
+    def read(text: str) -> Joined:
+        parts = split_escaped(text, "$")
+        if len(parts) != len(readers) or not all(parts):
+            raise MalformedValueError(f"no composite: expected {len(readers)} parts joined by $")
+        values = [reader(part) for reader, part in zip(readers, parts, strict=True)]
+        return Joined(tuple(v for v in values if not isinstance(v, Joined)))
+
+    return read
+
+
+def _check_datatypes(parameter: Parameter, key: str, modifier: Modifier) -> None:
+    """Raise where no datatype of the parameter knows the modifier; unknown datatypes may."""
+    datatypes = {location.datatype for location in parameter.locations}
+    if None in datatypes or parameter.exists:
+        if parameter.exists and modifier in (Modifier.IN, Modifier.NOT_IN, Modifier.OF_TYPE):
+            raise invalid(key, "the modifier does not apply to true and false")
+        return
+    fits: bool
+    match (parameter.type, modifier):
+        case ("token", Modifier.IN | Modifier.NOT_IN | Modifier.ABOVE | Modifier.BELOW):
+            fits = bool(datatypes & CODED)
+        case ("token", Modifier.OF_TYPE):
+            fits = "Identifier" in datatypes
+        case ("reference", Modifier.NOT):
+            fits = True
+        case ("reference", _):
+            fits = "Reference" in datatypes
+        case _:
+            fits = True
+    if not fits:
+        raise invalid(key, "the modifier does not apply to this element")
+
+
+def _parse_missing(parameter: Parameter, key: str, value: str) -> Condition:
+    if parameter.type == "composite" or value not in ("true", "false"):
+        raise invalid(
+            key,
+            "missing does not apply" if parameter.type == "composite" else "expected true or false",
+        )
+    if parameter.exists:
+        # true or false is known of every row
+        return NEVER if value == "true" else AllOf(())
+    return Missing(parameter, value == "true")
+
+
+def _parse_token_match(
+    parameter: Parameter, key: str, modifier: Modifier, value: str
+) -> Condition | None:
+    match modifier:
+        case Modifier.IN | Modifier.NOT_IN:
+            sets = tuple(
+                InValueSet(parameter, unescape(part).strip())
+                for part in split_escaped(value, ",")
+                if part.strip()
+            )
+            inside = AnyOf(sets)
+            return Not(inside) if modifier is Modifier.NOT_IN else inside
+        case Modifier.ABOVE | Modifier.BELOW:
+            tokens = (parse_token(part) for part in split_escaped(value, ",") if part)
+            return AnyOf(
+                tuple(Subsumption(parameter, token, modifier is Modifier.BELOW) for token in tokens)
+            )
+        case Modifier.OF_TYPE:
+            return _match(parameter, modifier, _values(key, value, parse_typed_identifier))
+        case Modifier.TEXT:
+            return _match(parameter, modifier, _values(key, value, lambda t: Text(unescape(t))))
+        case _:
+            values = _values(key, value, parse_token)
+            if not values:
+                return None
+            if modifier is Modifier.NOT:
+                return Not(Match(parameter, values))
+            return Match(parameter, values, modifier)
+
+
+def _parse_reference_match(  # noqa: PLR0917 - all of one key, split apart
+    scope: Scope,
+    parameter: Parameter,
+    key: str,
+    modifier: Modifier,
+    narrowed: str | None,
+    value: str,
+) -> Condition | None:
+    if modifier is Modifier.IDENTIFIER:
+        return _match(parameter, modifier, _values(key, value, parse_token))
+    if modifier is Modifier.TEXT:
+        return _match(parameter, modifier, _values(key, value, lambda t: Text(unescape(t))))
+    values = _values(key, value, _reader(scope, parameter))
+    if not values:
+        return None
+    if modifier in (Modifier.ABOVE, Modifier.BELOW):
+        return _hierarchy(scope, parameter, key, values, below=modifier is Modifier.BELOW)
+    if narrowed is not None:
+        values = tuple(
+            ReferenceValue(type=narrowed, id=v.id)
+            for v in values
+            if isinstance(v, ReferenceValue) and v.id is not None and v.type in (None, narrowed)
+        )
+        if not values:
+            return NEVER
+    found = Match(parameter, values)
+    return Not(found) if modifier is Modifier.NOT else found
+
+
+def _hierarchy(
+    scope: Scope, parameter: Parameter, key: str, values: tuple[Value, ...], *, below: bool
+) -> Condition:
+    """The rows form a hierarchy by a reference to their own type: of the same name, or "partof"."""
+    found: list[Condition] = []
+    for value in values:
+        if not isinstance(value, ReferenceValue) or value.id is None:
+            raise invalid(key, "expected an id or Type/id")
+        types = parameter.targets or ()
+        type_name = value.type or (types[0] if len(types) == 1 else None)
+        if type_name is None:
+            raise invalid(key, "the type must be named")
+        names = (parameter.name, "partof", "part-of")
+        candidates = (find_parameter(scope.metadata, type_name, name) for name in names)
+        by = next((p for p in candidates if p is not None and type_name in (p.targets or ())), None)
+        if by is None:
+            raise invalid(key, "there is no hierarchy over this reference")
+        found.append(Hierarchy(parameter, type_name, by, value.id, below))
+    return AnyOf(tuple(found))
+
+
+# Columns and special parameters ---------------------------------------------------------------
+
+
+def _parse_id(key: str, modifier: str, value: str) -> Condition | None:
+    if modifier == "missing":
+        if value not in ("true", "false"):
+            raise invalid(key, "expected true or false")
+        return NEVER if value == "true" else AllOf(())
+    if modifier not in ("", "not"):
+        raise invalid(key, "the modifier is unknown or does not apply")
+    tokens = (parse_token(part.strip()) for part in split_escaped(value, ",") if part.strip())
+    ids = tuple(dict.fromkeys(token.code for token in tokens if token.code is not None))
+    if len(ids) > 100 * MAX_VALUES:
+        raise invalid(key, "it has too many values")
+    return Not(IdMatch(ids)) if modifier == "not" else IdMatch(ids)
+
+
+def _parse_time(scope: Scope, key: str, modifier: str, value: str) -> Condition | None:
+    if modifier == "missing":
+        return _parse_id(key, modifier, value)
+    if modifier:
+        raise invalid(key, "the modifier is unknown or does not apply")
+    values = _values(key, value, lambda text: parse_date(text.strip(), now=scope.now))
+    return TimeMatch(_TIME_COLUMNS[key], values) if values else None  # type: ignore[arg-type]
+
+
+def _parse_list(_scope: Scope, type_name: str, key: str, value: str) -> Condition:
+    lists = []
+    for part in split_escaped(value, ","):
+        name = unescape(part).strip().removeprefix("List/")
+        if name.startswith("$"):
+            raise not_supported(key, "functional lists are not supported")
+        if name:
+            lists.append(name)
+    return ListMember(type_name, tuple(lists))
+
+
+def _parse_ilike(_scope: Scope, _type_name: str, _key: str, value: str) -> Condition:
+    groups = tuple(
+        terms for group in split_escaped(value, ",") if (terms := tuple(unescape(group).split()))
+    )
+    return Substrings(groups)
+
+
+def _parse_words(_scope: Scope, _type_name: str, key: str, value: str) -> Condition:
+    try:
+        return FullText(key == "_text", parse_words(value))
+    except MalformedValueError as error:
+        raise invalid(key, f"the value is {error}") from None
+
+
+_SPECIAL: dict[str, Callable[[Scope, str, str, str], Condition]] = {
+    "_list": _parse_list,
+    "_ilike": _parse_ilike,
+    "_text": _parse_words,
+    "_content": _parse_words,
+}
+
+
+_EARTH_UNITS = {"km": 1.0, "": 1.0, "m": 0.001, "[mi_us]": 1.609347219, "mi": 1.609344}
+DEFAULT_DISTANCE_KM = 3.0
+
+
+def _parse_near(parameter: Parameter, value: str) -> Condition:
+    places: list[Condition] = []
+    for part in split_escaped(value, ","):
+        fields = [unescape(field).strip() for field in split_escaped(part, "|")]
+        try:
+            latitude, longitude = float(fields[0]), float(fields[1])
+            distance = float(fields[2]) if len(fields) > 2 and fields[2] else DEFAULT_DISTANCE_KM
+        except (IndexError, ValueError):
+            raise invalid("near", "expected latitude|longitude|distance|unit") from None
+        unit = fields[3] if len(fields) > 3 else ""
+        if (
+            len(fields) > 4
+            or unit not in _EARTH_UNITS
+            or not (-90 <= latitude <= 90 and -180 <= longitude <= 180 and 0 <= distance < 1e6)
+        ):
+            raise invalid("near", "expected latitude|longitude|distance|unit")
+        distance_km = distance * _EARTH_UNITS[unit]
+        places.extend(
+            Near(location, latitude, longitude, distance_km) for location in parameter.locations
+        )
+    return AnyOf(tuple(places))
+
+
+# Chains ---------------------------------------------------------------------------------------
+
+
+def _hop(scope: Scope, type_name: str, hop: str, rest: str) -> tuple[Parameter, tuple[str, ...]]:
+    """Return the reference parameter of one hop and the types it may lead to.
+
+    Without a type in the request: every target that knows the next name.
+    """
+    name, colon, target = hop.partition(":")
+    parameter = find_parameter(scope.metadata, type_name, name)
+    if parameter is None:
+        raise UnknownParameterError(name)
+    if parameter.type != "reference":
+        raise invalid(hop, "only a reference can be followed")
+    resource_types = scope.metadata.resource_types
+    allowed = parameter.targets
+    if colon:
+        if target not in resource_types or (allowed is not None and target not in allowed):
+            raise invalid(hop, "it never refers to that type")
+        return parameter, (target,)
+    first = rest.split(".", 1)[0].split(":", 1)[0] if not rest.startswith(".") else ""
+    candidates = sorted(allowed if allowed is not None else resource_types)
+    known = tuple(t for t in candidates if t in resource_types and _knows(scope, t, first))
+    if not known:
+        raise invalid(f"{hop}.{rest}", "no type it refers to has such a parameter")
+    return parameter, known
+
+
+def _knows(scope: Scope, type_name: str, name: str) -> bool:
+    return (
+        name in ("", "_id", "_has")
+        or name in _SPECIAL
+        or name in _TIME_COLUMNS
+        or find_parameter(scope.metadata, type_name, name) is not None
+    )
+
+
+def _parse_chain(scope: Scope, type_name: str, hop: str, rest: str, value: str) -> Condition | None:
+    parameter, types = _hop(scope, type_name, hop, rest)
+    below = scope.deeper(hop)
+    targets: list[tuple[str, Condition]] = []
+    failures: list[Exception] = []
+    for target in types:
+        try:
+            condition = parse_condition(below, target, rest, value)
+        except UnknownParameterError as error:
+            failures.append(invalid(f"{hop}.{rest}", f"there is no parameter {error.name}"))
+            continue
+        if condition is None:
+            return None
+        targets.append((target, condition))
+    if not targets:
+        raise failures[0]
+    return Chain(parameter, tuple(targets))
+
+
+def _parse_reverse(scope: Scope, type_name: str, key: str, value: str) -> Condition | None:
+    parts = key.split(":", 3)
+    if len(parts) != 4 or not all(parts):
+        raise invalid(key, "expected _has:Type:reference:parameter")
+    _, source, name, rest = parts
+    if source not in scope.metadata.resource_types:
+        raise invalid(key, "the type is unknown")
+    parameter = find_parameter(scope.metadata, source, name)
+    if parameter is None or parameter.type != "reference":
+        raise invalid(key, "the type has no such reference")
+    if parameter.targets is not None and type_name not in parameter.targets:
+        raise invalid(key, f"the reference never leads to {type_name}")
+    try:
+        condition = parse_condition(scope.deeper(key), source, rest, value)
+    except UnknownParameterError as error:
+        raise invalid(key, f"there is no parameter {error.name}") from None
+    return None if condition is None else ReverseChain(source, parameter, type_name, condition)
+
+
+def compartment_condition(
+    metadata: Metadata, compartment: str, owner: str, type_name: str
+) -> Condition:
+    """Return the test that a row of `type_name` is in the compartment `compartment`/`owner`.
+
+    Source: search specification, 6.6. The caller has checked that the compartment is defined.
+    """
+    definition = metadata.compartments[compartment]
+    found: list[Condition] = []
+    for entry in definition.get("resource", ()):
+        if entry.get("code") != type_name:
+            continue
+        for name in entry.get("param", ()):
+            if name == "{def}":
+                found.append(IdMatch((owner,)))
+                continue
+            parameter = find_parameter(metadata, type_name, name)
+            if parameter is not None and parameter.type == "reference":
+                found.append(Match(parameter, (ReferenceValue(type=compartment, id=owner),)))
+    return AnyOf(tuple(found))

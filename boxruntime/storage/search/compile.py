@@ -1,0 +1,164 @@
+"""A Query as SQL: the page, its total, a match test, and the resources to include.
+
+Source: search specification, 2.1, 6, 7.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from boxruntime.fhir.search.query import Branch, IdMatch, Query, SortKey, Total
+from boxruntime.storage.rows import COLUMNS
+from boxruntime.storage.search.conditions import Compiler
+from boxruntime.storage.search.places import TRUE, Row, table_of, table_row
+from boxruntime.storage.search.sort import order_by
+from boxruntime.storage.search.special import dot_value
+from boxruntime.storage.search.statement import Binder, Statement, literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def compile_search(query: Query) -> Statement:
+    """Return the statement of one page; its rows have COLUMNS.
+
+    Without an exact total one row more than a page is read, to tell whether there is a next.
+    """
+    binder = Binder()
+    compiler = _compiler(query, binder)
+    extra = 0 if query.total is Total.ACCURATE else 1
+    limit = binder.integer(query.count + extra)
+    offset = binder.integer((query.page - 1) * query.count)
+    if len(query.branches) == 1:
+        branch = query.branches[0]
+        row = table_row(branch.type)
+        order = order_by(row, query.sort, branch.conditions, binder)
+        sql = (
+            f"SELECT {COLUMNS} FROM {_from_where(compiler, branch, row)} "
+            f"ORDER BY {order} LIMIT {limit} OFFSET {offset}"
+        )
+        return binder.statement(sql)
+    selects = []
+    for branch in query.branches:
+        row = table_row(branch.type)
+        keys = [
+            f"{part} AS sort{number}"
+            for number, part in enumerate(_sort_columns(query, row, binder))
+        ]
+        selects.append(
+            "(SELECT "
+            + ", ".join(
+                [
+                    f"id, txid, ts, cts, {literal(branch.type)} AS resource_type, status, resource",
+                    *keys,
+                ]
+            )
+            + f" FROM {_from_where(compiler, branch, row)})"
+        )
+    if not selects:
+        return Statement(_NOTHING)
+    order = ", ".join(
+        [
+            *(
+                f"sort{number} {'DESC' if key.descending else 'ASC'} NULLS LAST"
+                for number, key in enumerate(_common_keys(query))
+            ),
+            "resource_type",
+            "id",
+        ]
+    )
+    sql = (
+        f"SELECT {COLUMNS} FROM ({' UNION ALL '.join(selects)}) AS found "
+        f"ORDER BY {order} LIMIT {limit} OFFSET {offset}"
+    )
+    return binder.statement(sql)
+
+
+_NOTHING = (
+    "SELECT NULL::text AS id, 0::bigint AS txid, now() AS ts, now() AS cts, '' AS resource_type, "
+    "'created' AS status, NULL::text AS resource, false AS overlaps WHERE false"
+)
+
+
+def compile_count(query: Query) -> Statement:
+    """Return the statement of the exact total: one row with `total`."""
+    binder = Binder()
+    compiler = _compiler(query, binder)
+    counts = [
+        f"SELECT count(*) AS n FROM {_from_where(compiler, branch, table_row(branch.type))}"
+        for branch in query.branches
+    ]
+    if not counts:
+        return Statement("SELECT 0::bigint AS total")
+    if len(counts) == 1:
+        return binder.statement(counts[0].replace("count(*) AS n", "count(*) AS total", 1))
+    return binder.statement(
+        f"SELECT sum(n)::bigint AS total FROM ({' UNION ALL '.join(counts)}) AS counts"
+    )
+
+
+def compile_estimate(query: Query) -> Statement:
+    """Return an EXPLAIN whose JSON tells the planner's estimate; `estimated_rows` reads it."""
+    binder = Binder()
+    compiler = _compiler(query, binder)
+    selects = [
+        f"SELECT 1 FROM {_from_where(compiler, branch, table_row(branch.type))}"
+        for branch in query.branches
+    ]
+    sql = " UNION ALL ".join(selects) if selects else "SELECT 1 WHERE false"
+    return binder.statement(f"EXPLAIN (FORMAT JSON) {sql}")
+
+
+def compile_ids(query: Query, *, limit: int = 2) -> Statement:
+    """Return the statement of the first ids that match: rows with `id`.
+
+    Two suffice for a conditional interaction to know none, one or several.
+    """
+    (branch,) = query.branches
+    binder = Binder()
+    row = table_row(branch.type)
+    found = _from_where(_compiler(query, binder), branch, row)
+    return binder.statement(
+        f"SELECT {row.id} FROM {found} ORDER BY {row.id} LIMIT {binder.integer(limit)}"
+    )
+
+
+def compile_matches(query: Query, resource_type: str, ids: Sequence[str]) -> Statement:
+    """Return the statement that tells which of these rows match: rows with `id`."""
+    binder = Binder()
+    compiler = _compiler(query, binder)
+    selects = []
+    for branch in query.branches:
+        if branch.type == resource_type:
+            row = table_row(branch.type)
+            narrowed = Branch(branch.type, (IdMatch(tuple(ids)), *branch.conditions))
+            selects.append(f"SELECT {row.id} FROM {_from_where(compiler, narrowed, row)}")
+    if not selects:
+        return Statement("SELECT ''::text AS id WHERE false")
+    return binder.statement(" UNION ".join(selects))
+
+
+def _compiler(query: Query, binder: Binder) -> Compiler:
+    return Compiler(binder, query.dialect, query.fhir_comparisons)
+
+
+def _from_where(compiler: Compiler, branch: Branch, row: Row) -> str:
+    tests = [compiler.test(row, condition) for condition in branch.conditions]
+    kept = [test for test in tests if test != TRUE]
+    where = f" WHERE {' AND '.join(kept)}" if kept else ""
+    return f"{table_of(branch.type)}{where}"
+
+
+def _common_keys(query: Query) -> list[SortKey]:
+    """Return the sort keys that mean the same over several types."""
+    return [key for key in query.sort if key.column is not None or key.path]
+
+
+def _sort_columns(query: Query, row: Row, binder: Binder) -> list[str]:
+    found = []
+    for key in query.sort:
+        if key.column is not None:
+            found.append(row.column(key.column))
+        elif key.path:
+            found.append(dot_value(row, key.path, binder))
+    return found
