@@ -52,7 +52,13 @@ class Connection(HttpToolsProtocol):
         self._idle_since: float | None = None
         self._progress: tuple[Any, ...] = ()
         self._progress_at = time.monotonic()
-        self.server_state.on_connection()
+        if len(self.connections) == 1:
+            self.server_state.on_first_connection()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if not self.connections:
+            self.server_state.on_last_connection()
 
     def data_received(self, data: bytes) -> None:
         if self.refused:

@@ -110,7 +110,8 @@ class State(ServerState):
     def __init__(self) -> None:
         super().__init__()
         self.draining = False
-        self.on_connection: Callable[[], None] = lambda: None
+        self.on_first_connection: Callable[[], None] = lambda: None
+        self.on_last_connection: Callable[[], None] = lambda: None
 
 
 class _Server:
@@ -119,9 +120,9 @@ class _Server:
         self._idle_exit_s = idle_exit_s
         self._observer = observer
         self._state = State()
-        self._state.on_connection = self._on_connection
-        self._changed = asyncio.Event()  # a connection came, or it is time to stop
-        self._resting = False
+        self._state.on_first_connection = self._on_first_connection
+        self._state.on_last_connection = self._on_last_connection
+        self._changed = asyncio.Event()  # connections came or went, or it is time to stop
         self._stop_grace_s: float | None = None  # not None = stop
         self._forced = False
         self._busy_at = time.monotonic()
@@ -165,18 +166,21 @@ class _Server:
         self._forced = self._stop_grace_s is not None  # asked twice: whoever waits, waits no more
         self.stop(STOP_GRACE_S)
 
-    def _on_connection(self) -> None:
-        if self._resting:
-            self._resting = False
-            self._refresh_date()
-            self._changed.set()
+    def _on_first_connection(self) -> None:
+        """There was no connection; the date may be old."""
+        self._refresh_date()
+        self._changed.set()
+
+    def _on_last_connection(self) -> None:
+        """There is no connection any more."""
+        self._busy_at = time.monotonic()
+        self._changed.set()
 
     async def _until_done(self) -> None:
         """Return when told to stop, or when there was no connection for idle_exit_s."""
         while self._stop_grace_s is None:
             now = time.monotonic()
             if self._state.connections:
-                self._busy_at = now
                 self._refresh_date()
                 self._sweep(now)
                 timeout_s: float | None = 1.0
@@ -184,16 +188,11 @@ class _Server:
                 timeout_s = self._busy_at + self._idle_exit_s - now
                 if timeout_s <= 0:
                     return
-                self._resting = True
             else:
                 timeout_s = None  # a process without work never wakes up
-                self._resting = True
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), timeout_s)
-            except TimeoutError:
-                continue
             self._changed.clear()
-            self._busy_at = time.monotonic()
 
     async def _drain(self, grace_s: float) -> None:
         """Answer what was accepted, then close."""
