@@ -71,8 +71,9 @@ def delete_box(account: Account, name: str, *, as_superuser: bool = False) -> tu
 
 
 def retry_box(account: Account, name: str) -> bool:
-    """Try again to make or repair a failed box. Raises NoSuchBoxError, ForbiddenError,
-    ConflictError.
+    """Try again to make or repair a failed box; return whether the broker took the job.
+
+    Raises NoSuchBoxError, ForbiddenError, ConflictError.
     """
     return queue.send(boxes.request_retry(account, name).id)
 

@@ -82,8 +82,9 @@ class Purpose(models.TextChoices):
 
 
 class Box(models.Model):
-    """A box as it shall be, and how far it is. The row disappears when the box is wholly deleted,
-    which is what frees its name.
+    """A box as it shall be, and how far it is.
+
+    The row disappears when the box is wholly deleted, which is what frees its name.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

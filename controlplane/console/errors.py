@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 
+API_PATHS = ("/api/", "/rpc", "/o/")
 _TEXTS = {
     400: ("That request made no sense", "Go back and try again."),
     403: ("You may not do this", "Your role does not allow it."),
@@ -19,7 +21,7 @@ def error_page(request: HttpRequest, status: int, title: str = "", text: str = "
     """Return a page for people; the API's paths get the same as problem JSON."""
     usual_title, usual_text = _TEXTS[status]
     title, text = title or usual_title, text or usual_text
-    if request.path_info.startswith(("/api/", "/rpc", "/o/")):
+    if request.path_info.startswith(API_PATHS):
         return JsonResponse(
             {"type": "about:blank", "title": title, "status": status, "detail": text},
             status=status,
@@ -55,4 +57,9 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    return error_page(request, 500)
+    """Render without session or database, either of which may be what is broken."""
+    if request.path_info.startswith(API_PATHS):
+        return error_page(request, 500)
+    title, text = _TEXTS[500]
+    context = {"title": title, "text": text, "status": 500, "plain": True}
+    return HttpResponse(render_to_string("console/error.html", context), status=500)

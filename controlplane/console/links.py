@@ -93,8 +93,9 @@ def _mail(account: Account, subject: str, text: str) -> None:
 
 
 def log_link(what: str, url: str) -> None:
-    """Show a link to the operator where no mail server is configured. Never to the page: whoever
-    could ask for a reset link there could take over any account.
+    """Show a link to the operator where no mail server is configured.
+
+    A reset link is never shown on a page: whoever asked for one could take over any account.
     """
     log.info("no mail server is configured: %s", what, extra={"link": url})
 

@@ -28,8 +28,9 @@ Reader = Callable[..., tuple[str, dict[str, Any]]]
 
 
 def _reads_box(read: Reader) -> Callable[..., HttpResponse]:
-    """Turn `read(client, request, …) -> template, context` into a page, with the box's refusals
-    and silences as error pages.
+    """Turn `read(client, request, …) -> template, context` into a page.
+
+    The box's refusals and silences become error pages.
     """
 
     @wraps(read)

@@ -27,8 +27,10 @@ log = logging.getLogger(__name__)
 
 
 def run_job(job_id: UUID, platform: Platform) -> None:
-    """Bring the job's box to what is wanted. Repeatable; does nothing when nothing is left to do,
-    or when someone else is working on the box (who then starts this job after his own).
+    """Bring the job's box to what is wanted. Repeatable.
+
+    Does nothing when nothing is left to do, or when someone else is working on the box, who then
+    starts this job after theirs.
     """
     job = jobs.find_open_job(job_id)
     if job is None or job.box_id is None:
