@@ -91,12 +91,14 @@ class _Compiler:
         self._owner = owner
         self._rules = rules
         self._nodes: dict[ElementPath, Node] = {}
+        self._open: set[Node] = set()
 
     def node(self, path: ElementPath, elements: dict[str, Element]) -> Node:
         node = self._nodes.get(path)
         if node is not None:
             return node
         node = self._nodes[path] = Node()
+        self._open.add(node)
         first_class: list[FirstClass] = []
         for name, element in elements.items():
             if element.extension_url is not None:
@@ -115,6 +117,7 @@ class _Compiler:
                     node.handlers[name] = wrap(convert)
         if first_class:
             node.handlers.update(self._rules.first_class(node, first_class))
+        self._open.discard(node)
         return node
 
     def _value(self, element: Element) -> Convert | None:
@@ -123,7 +126,9 @@ class _Compiler:
             target = self._metadata.find_element(self._owner, element.content_ref)
             if target is None:
                 return None
-            return self._rules.run(self.node(element.content_ref, target.children))
+            node = self.node(element.content_ref, target.children)
+            # A node still being filled contains this element: what it needs is not known yet.
+            return self._rules.run(node) if node in self._open else self._needed(node)
         if element.type == "Reference":
             return self._rules.reference(element)
         if element.type == "Resource":

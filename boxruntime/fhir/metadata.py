@@ -55,7 +55,6 @@ class Element(msgspec.Struct, frozen=True, kw_only=True):
     max_items: int | None = None
     schema: dict[str, Any] | None = None
     """Extra JSON Schema of the node (Attribute.schema)."""
-    module: str | None = None
 
 
 class TypeDef(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,7 +222,7 @@ class Metadata:
 
 @lru_cache(maxsize=4)
 def base_metadata(fhir_version: str) -> Metadata:
-    """Return the metadata every new box of this FHIR version starts with. About 0.1 s once.
+    """Return the metadata every new box of this FHIR version starts with. 40 ms, once.
 
     Raises ValueError for a FHIR version without a definitions file.
     """

@@ -112,6 +112,8 @@ def _placed(
     order = known.order if known is not None else len(elements)
     element = _attribute(record, (*above, name), order)
     if known is not None:
+        if element.strength is None and element.value_set == known.value_set:
+            element = structs.replace(element, strength=known.strength)
         children = dict(known.children)
         if element.union:
             children = {k: e for k, e in children.items() if k not in known.union}
@@ -153,7 +155,6 @@ def _attribute(record: Record, path: ElementPath, order: int) -> Element:
         order=record.get("order", order),
         text=record.get("text") or record.get("description"),
         schema=record.get("schema"),
-        module=record.get("module"),
     )
 
 

@@ -53,7 +53,10 @@ def validate(
 
 
 def warm(metadata: Metadata) -> None:
-    """Compile the validators and converters of all resource types. Used before forking."""
+    """Compile the validators and converters of all resource types. Used before forking.
+
+    Base metadata takes 0.5 s and 75 MB.
+    """
     for type_name in sorted(metadata.resource_types):
         _validator(metadata, type_name)
         for compiled in (
