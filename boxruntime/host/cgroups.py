@@ -36,6 +36,9 @@ class Groups(Protocol):
     def remove(self, box: str) -> None:
         """Remove the group if no process is left in it."""
 
+    def close(self) -> None:
+        """Remove what was made for all boxes; the last of them is removed."""
+
 
 class GroupsV2:
     """`<own group>/box-<name>` with memory.max, cpu.max and pids.max."""
@@ -57,6 +60,9 @@ class GroupsV2:
 
     def remove(self, box: str) -> None:
         _remove(self._base / f"box-{box}")
+
+    def close(self) -> None:
+        _remove(self._base)
 
 
 class GroupsV1:
@@ -84,6 +90,10 @@ class GroupsV1:
     def remove(self, box: str) -> None:
         for base in self._bases.values():
             _remove(base / box)
+
+    def close(self) -> None:
+        for base in self._bases.values():
+            _remove(base)
 
 
 def find_groups(namespace: str, root: Path = _ROOT, own: Path | None = None) -> Groups | None:
@@ -145,5 +155,5 @@ def _remove(group: Path) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        if error.errno != errno.EBUSY:
+        if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
             raise

@@ -71,10 +71,6 @@ class ControlServer:
         permitted = may_command(connection)
         reader, writer = await asyncio.open_unix_connection(sock=connection, limit=MAX_LINE_BYTES)
         try:
-            if not permitted:
-                writer.write(_line(Reply(ok=False, error="A box may not command the box host.")))
-                await writer.drain()
-                return
             while not self._closing:
                 try:
                     line = await reader.readuntil(b"\n")
@@ -83,6 +79,11 @@ class ControlServer:
                 except asyncio.LimitOverrunError:
                     error = f"A request is one line of at most {MAX_LINE_BYTES} bytes."
                     writer.write(_line(Reply(ok=False, error=error)))
+                    await writer.drain()
+                    return
+                if not permitted:
+                    refusal = Reply(ok=False, error="A box may not command the box host.")
+                    writer.write(_line(refusal))
                     await writer.drain()
                     return
                 self._working += 1

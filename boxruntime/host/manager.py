@@ -66,8 +66,7 @@ class Manager:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._first_uid = confinement.first_uid()
-        namespace = f"halebox-{hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:8]}"
-        self._groups = cgroups.find_groups(namespace)
+        self._groups: cgroups.Groups | None = None
         self._lock_fd = -1
         self._control: ControlServer
         self._mould: MouldClient
@@ -84,6 +83,8 @@ class Manager:
             self._begin()
         else:
             self._resume(resumed)
+        namespace = f"halebox-{hashlib.sha256(os.fsencode(self._run_dir)).hexdigest()[:8]}"
+        self._groups = cgroups.find_groups(namespace)
         self._reap()
         self._spawn(self._keep_mould(self._mould))
         self._control.start()
@@ -344,8 +345,8 @@ class Manager:
         self._mould.close()
         if self._groups:
             for box in boxes:
-                with contextlib.suppress(OSError):
-                    self._groups.remove(box.id)
+                self._groups.remove(box.id)
+            self._groups.close()
 
     def _on_stop(self) -> None:
         if self._stop.is_set():  # asked twice: end the processes at once

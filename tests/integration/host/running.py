@@ -45,13 +45,16 @@ class Host:
         self.process = None
 
     def start(self):
+        self.launch()
+        self.wait_until(lambda: self.ask(command="ping")["result"]["ready"], 15)
+        return self
+
+    def launch(self):
         command = [*self.prefix, str(self.python), "-m", "boxruntime.host"]
         command += ["--run-dir", str(self.run_dir), "--application", self.application]
         environment = {**os.environ, "HALEBOX_CLUSTER_KEY": self.key, **self.env}
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log)
-        self.wait_until(lambda: self.ask(command="ping")["result"]["ready"], 15)
-        return self
 
     def wait_until(self, condition, timeout_s=10):
         end = time.monotonic() + timeout_s

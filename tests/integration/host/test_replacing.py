@@ -1,10 +1,9 @@
 """Nothing is lost when a process, the code, the manager or the whole host is replaced."""
 
 import concurrent.futures
-import http.client
-import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -49,13 +48,12 @@ def test_no_request_fails_during_an_upgrade_to_new_code(own_host):
 def test_upgrade_to_broken_code_leaves_the_old_code_serving(tmp_path):
     module = tmp_path / "tinycopy.py"
     module.write_text("from tests.integration.host.tiny import create\n")
-    host = Host("tinycopy:create", env={"PYTHONPATH": f"{tmp_path}:{os.getcwd()}"})
+    host = Host("tinycopy:create", env={"PYTHONPATH": f"{tmp_path}:{Path.cwd()}"})
     try:
         host.start()
         host.ensure("stays")
         pid = host.get("stays")["pid"]
         module.write_text("def create(:\n")
-        (tmp_path / "__pycache__").exists()
         reply = host.ask(command="upgrade")
         assert not reply["ok"]
         assert "old one serves on" in reply["error"]
@@ -184,11 +182,8 @@ def test_second_host_in_the_same_place_is_refused(host):
     second = Host()
     second.run_dir = host.run_dir
     try:
-        with pytest.raises((AssertionError, http.client.HTTPException)):
-            second.start()
-            second.process.wait(5)
-            raise AssertionError
-        assert second.process.wait(5) == 2
+        second.launch()
+        assert second.process.wait(10) == 2
         assert "already" in second.log()
         assert host.result(command="ping")["ready"]
     finally:

@@ -166,9 +166,7 @@ def test_new_generation_takes_effect_before_the_answer(host):
     assert json.loads(kept_alive.getresponse().read())["value"] == "old"
     assert host.ensure("regen", 2, {"TINY_VALUE": "new"})["generation"] == 2
     assert host.get("regen")["value"] == "new"
-    with pytest.raises((http.client.HTTPException, OSError)):  # closed by the old process
-        kept_alive.request("GET", "/")
-        kept_alive.getresponse()
+    assert kept_alive.sock.recv(1) == b""  # closed by the old process
     kept_alive.close()
 
 
@@ -192,8 +190,7 @@ def test_older_generation_changes_nothing(host):
         b'{"command":"ensure"}\n',
         b'{"command":"sleep","box":"nosuchbox"}\n',
         b'{"command":"ensure","spec":{"id":"x","generation":1,"environment":{"A":1}}}\n',
-        b'{"command":"ensure","spec":{"id":"x","generation":1,"environment":{},'
-        b'"limits":{"memory_mb":0}}}\n',
+        b'{"command":"ensure","spec":{"id":"x","generation":1,"environment":{},"limits":{"memory_mb":0}}}\n',
         b'{"command":"ping"}' + b" " * 300_000 + b"\n",
         b"\xff\xfe\n",
     ],

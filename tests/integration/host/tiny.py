@@ -51,7 +51,7 @@ class Tiny:
         if path == "/eval":  # the worst case: somebody runs code in the box
             return run(body.decode(), self.environment)
         if path == "/hog":
-            return len(bytearray(int(body)))
+            return len(b"x" * int(body))
         return {
             "pid": os.getpid(),
             "value": self.environment.get("TINY_VALUE"),
@@ -64,6 +64,6 @@ def run(code, environment):
     names = {"os": os, "Path": Path, "environment": environment}
     try:
         exec(code, names)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the attacker wants to know
         return {"error": type(error).__name__, "text": str(error)}
     return {"result": names.get("result")}
