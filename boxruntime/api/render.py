@@ -138,6 +138,11 @@ def success_outcome(dialect: Dialect) -> dict[str, Any]:
     return _outcome(None, "allok", [issue], "all ok", dialect)
 
 
+def search_warnings(issues: list[Issue], dialect: Dialect) -> dict[str, Any]:
+    """Return the OperationOutcome inside a search Bundle: what was ignored."""
+    return _outcome(None, "warning", issues, issues[0].message, dialect, "not-supported")
+
+
 def error_outcome(
     metadata: Metadata | None, error: OutcomeError, dialect: Dialect
 ) -> dict[str, Any]:

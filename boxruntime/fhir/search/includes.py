@@ -72,13 +72,15 @@ def _edge(
 ) -> Include:
     parts = item.split(":")
     source, target = type_name, None
+    source_named = True
     match parts:
         case [name]:
-            pass
+            source_named = False
         case [first, second] if first in metadata.resource_types:
             source, name = first, second
         case [first, second]:
             name, target = first, second
+            source_named = False
         case [first, second, third]:
             source, name, target = first, second, third
         case _:
@@ -96,9 +98,10 @@ def _edge(
         parameter,
         target,
         reverse=reverse,
-        iterate=iterate,
+        iterate=iterate or recurse,
         recurse=recurse or (iterate and source == target),
         logical=logical,
+        source_named=source_named,
     )
 
 
@@ -148,7 +151,7 @@ def parse_with(metadata: Metadata, type_name: str, text: str) -> tuple[Include, 
             owner if reverse else None,
             reverse=reverse,
             # What stands inside braces starts from what the level above brought in.
-            iterate=depth > 0,
+            iterate=depth > 0 or recurse,
             recurse=recurse,
             logical="logical" in modifiers,
         )

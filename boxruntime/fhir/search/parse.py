@@ -176,6 +176,8 @@ class _Reader:
             result["explain"] = True
         elif key == "_etag":
             result["etag"] = value
+        elif key in ("_format", "_pretty"):
+            pass  # not ours, but links keep it
         elif key in ("_contained", "_containedType"):
             if key == "_contained" and value != "false":
                 raise OutcomeError(

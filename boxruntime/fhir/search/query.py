@@ -315,6 +315,8 @@ class Include(msgspec.Struct, frozen=True):
     iterate: bool = False
     recurse: bool = False
     logical: bool = False
+    source_named: bool = True
+    """False: the source is the searched type by default."""
 
 
 @unique

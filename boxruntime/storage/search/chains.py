@@ -80,7 +80,7 @@ def _from_table(
             f"WHERE {reference_type(source, place)} = {literal(target)} AND {test}"
         )
     if place.plain:
-        shape = _shape_of(
+        shape = shape_of(
             place.steps,
             f"jsonb_build_object('resourceType', {literal(target)}, 'id', {wanted.id})",
         )
@@ -138,7 +138,7 @@ def _from_value(
     )
 
 
-def _shape_of(steps: tuple[Step, ...], leaf: str) -> str:
+def shape_of(steps: tuple[Step, ...], leaf: str) -> str:
     """Return a SQL expression that builds the shape of a path around a leaf."""
     for step in reversed(steps):
         if not isinstance(step, Key):

@@ -2,7 +2,8 @@
 
 Each create pays for each index of its table, so there are few:
 
-- all types: GIN on the document (tokens, references; +70 us per row), `txid` and `ts` (+1 us each);
+- all types: GIN on the document (tokens, references; +70 us per row), `txid` and `ts` (+1 us
+  each), `txid` of the history;
 - clinical types with a date: btree on (subject, end of date) and on (end of date), which serve a
   patient's timeline, chains, `_has`, `_revinclude`, ranges and `_sort=-date` (+11 and +8 us);
 - the other types about a patient: btree on the subject (+4 us);
@@ -123,6 +124,8 @@ def type_indexes(metadata: Metadata, type_name: str) -> Iterator[str]:
     )
     yield _index(type_name, "txid", "(txid)")
     yield _index(type_name, "ts", "(ts)")
+    # The newest version of a type counts its deletions too.
+    yield _index(f"{type_name}_history", "txid", "(txid)")
     row = Row(type_name, _HERE, "id")
     date = _date_end(metadata, row)
     subject = _subject_id(metadata, row)
