@@ -122,7 +122,6 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes; the largest body is an RPC c
 
 STATIC_URL = "/static/"
 STATIC_ROOT = ENVIRONMENT.static_root
-STATICFILES_DIRS = [PROJECT / "controlplane" / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "controlplane.static_files.HashedStaticFiles"},

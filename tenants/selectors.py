@@ -67,6 +67,16 @@ def get_box(account: Account, name: str, *, as_superuser: bool = False, lock: bo
     return box
 
 
+def find_box(name: str) -> Box | None:
+    """Return any box of that name, whoever takes part in it: for the operator's commands."""
+    return Box.objects.select_related("tier").filter(name=name).first()
+
+
+def owner_of(box: Box) -> Account:
+    """Return the one account that owns the box."""
+    return Account.objects.get(memberships__box=box, memberships__role=Role.OWNER)
+
+
 def box_exists(name: str) -> bool:
     """Return whether the name is in use, by anyone."""
     return Box.objects.filter(name=name).exists()
