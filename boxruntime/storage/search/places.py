@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FALSE = "false"
 TRUE = "true"
+NOT_FALSE = '@ != null && (@.type() != "boolean" || @ == true)'
+"""jsonpath test of a value that is there and not false (`@ != false` is unknown for a text)."""
 
 
 class Row(NamedTuple):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from boxruntime.fhir.search.query import Condition, FullText, Location, Parameter, SortKey
 from boxruntime.storage.search.dates import single_date
-from boxruntime.storage.search.places import Row, jsonpath, values_at
+from boxruntime.storage.search.places import NOT_FALSE, Row, jsonpath, values_at
 from boxruntime.storage.search.special import dot_value, text_vector, word_query
 from boxruntime.storage.search.strings import string_paths
 from boxruntime.storage.search.tokens import token_texts
@@ -59,7 +59,7 @@ def parameter_order(row: Row, parameter: Parameter, *, descending: bool) -> str:
     """Return the expression a parameter sorts by."""
     if parameter.exists:
         found = " OR ".join(
-            f"jsonb_path_exists({row.document}, {jsonpath(place.steps, '@ != null && @ != false')})"
+            f"jsonb_path_exists({row.document}, {jsonpath(place.steps, NOT_FALSE)})"
             for place in parameter.locations
         )
         return f"({found})"
@@ -99,5 +99,7 @@ def _extreme(
     elif parameter.type == "token":
         steps = token_texts(place)
     elif parameter.type == "reference":
-        value = "coalesce(v ->> 'id', v ->> 'uri', v ->> 'reference', v #>> '{}')"
+        # A canonical is a text; members of a text are NULL.
+        own = "CASE WHEN jsonb_typeof(v) = 'string' THEN v #>> '{}' END"
+        value = f"coalesce(v ->> 'id', v ->> 'uri', v ->> 'reference', {own})"
     return f"(SELECT {pick}({value}) FROM {values_at(row, steps)} AS v)"

@@ -11,6 +11,7 @@ from boxruntime.fhir.search.query import Key, Location, Match, Modifier, Paramet
 from boxruntime.fhir.search.values import Text, Token
 from boxruntime.storage.search.places import (
     FALSE,
+    NOT_FALSE,
     NoShapeError,
     Row,
     any_of,
@@ -173,7 +174,7 @@ def _exists(row: Row, parameter: Parameter, value: Any) -> str:
     if code not in ("true", "false"):
         return FALSE
     found = any_of(
-        f"jsonb_path_exists({row.document}, {jsonpath(place.steps, '@ != null && @ != false')})"
+        f"jsonb_path_exists({row.document}, {jsonpath(place.steps, NOT_FALSE)})"
         for place in parameter.locations
     )
     return found if code == "true" else f"({found}) IS NOT TRUE"
