@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from boxruntime.fhir.compile import choice_key
 from boxruntime.fhir.outcome import Issue
 from boxruntime.fhir.schema import primitive_schema
-from boxruntime.fhir.validators import compile_schema, schema_issues
+from boxruntime.fhir.validators import compile_schema, formats_of, schema_issues
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -39,7 +39,7 @@ def extension_issues(metadata: Metadata, extension: Any) -> list[Issue]:
     validator = _validator(metadata)
     issues: list[Issue] = []
     if not validator.is_valid(extension):
-        issues = schema_issues(validator.iter_errors(extension), "Extension")
+        issues = schema_issues(validator, extension, "Extension", formats_of(metadata))
     _check_content(extension, (), issues)
     return issues
 
@@ -101,9 +101,7 @@ class _Definition:
                 continue
             if not element.union:
                 self._member(properties, name, element)
-                if element.required and self._primitive(element) is not None:
-                    rules.append({"anyOf": [{"required": [name]}, {"required": ["_" + name]}]})
-                elif element.required:
+                if element.required:
                     required.append(name)
                 continue
             keys = []
@@ -131,12 +129,8 @@ class _Definition:
                 properties["_" + key] = _EXTRA
             return
         if primitive is not None:
-            # Padding: null stands where `_x` has the extension, checked by eye of its schema.
-            item = {"anyOf": [item, {"type": "null"}]}
-            properties["_" + key] = {
-                "type": "array",
-                "items": {"anyOf": [_EXTRA, {"type": "null"}]},
-            }
+            padded = {**_EXTRA, "type": ["object", "null"]}
+            properties["_" + key] = {"type": "array", "items": padded}
         properties[key] = {"type": "array", "items": item}
 
     def _primitive(self, element: Element) -> TypeDef | None:

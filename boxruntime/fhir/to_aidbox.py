@@ -37,7 +37,7 @@ def _union(
 ) -> dict[str, Handler]:
     """Handlers of `valueQuantity`, `_valueString` …, and of a literal `value`: no FHIR member."""
     name = element.name
-    handlers: dict[str, Handler] = {name: _literal_choice}
+    handlers: dict[str, Handler] = {name: _not_fhir}
     for alternative, convert in alternatives.items():
         key = choice_key(name, alternative)
         if key not in siblings:
@@ -64,13 +64,13 @@ def _alias(name: str, alternative: str, convert: Convert | None) -> Handler:
     return handle
 
 
-def _literal_choice(_result: Any, key: str, _value: Any, path: Path, state: Conversion) -> None:
-    """`value` itself is how Aidbox writes a choice; FHIR knows no such member."""
+def _not_fhir(_result: Any, key: str, _value: Any, path: Path, state: Conversion) -> None:
+    """A choice's bare `value`, or a first-class extension by its name: FHIR has no such member."""
     state.report((*path, key), "extra property")
 
 
 def _first_class(_node: Node, found: list[FirstClass]) -> dict[str, Handler]:
-    handlers: dict[str, Handler] = {}
+    handlers: dict[str, Handler] = {item.name: _not_fhir for item in found}
     for member in ("extension", "modifierExtension"):
         by_url = {item.url: item for item in found if item.member == member}
         if by_url:

@@ -16,7 +16,7 @@ from boxruntime.fhir.outcome import Dialect, Issue
 from boxruntime.fhir.schema import enforced_schema
 from boxruntime.fhir.to_aidbox import from_fhir_node
 from boxruntime.fhir.to_fhir import to_fhir_extensions_node, to_fhir_node
-from boxruntime.fhir.validators import compile_schema, schema_issues
+from boxruntime.fhir.validators import compile_schema, formats_of, schema_issues
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -74,36 +74,11 @@ def _findings(metadata: Metadata, type_name: str, resource: dict[str, Any]) -> l
     issues: list[Issue] = []
     validator = _validator(metadata, type_name)
     if not validator.is_valid(resource):
-        errors = [
-            error for error in validator.iter_errors(resource) if not _is_excused(resource, error)
-        ]
-        issues = schema_issues(errors, type_name, formats=_formats(metadata))
+        issues = schema_issues(validator, resource, type_name, formats_of(metadata))
     resource_id = resource.get("id")
     if isinstance(resource_id, str) and _ID.fullmatch(resource_id) is None:
         issues.append(Issue(message="expected type of id", path=("id",), type_name=type_name))
     return issues
-
-
-def _is_excused(resource: Any, error: jsonschema_rs.ValidationError) -> bool:
-    """Whether `_x` makes up for it: for a missing required x, or a null in an array of them."""
-    path = error.instance_path
-    kind: Any = error.kind
-    if kind.name == "required":
-        holder = resource
-        for step in path:
-            holder = holder[step]
-        return f"_{kind.property}" in holder
-    if len(path) < 2 or not isinstance(path[-1], int):
-        return False
-    *above, key, index = path
-    holder = resource
-    for step in above:
-        holder = holder[step]
-    return (
-        isinstance(holder, dict)
-        and isinstance(holder.get(f"_{key}"), list)
-        and holder[key][index] is None
-    )
 
 
 def _validator(metadata: Metadata, type_name: str) -> jsonschema_rs.Draft7Validator:
@@ -117,14 +92,3 @@ def _validator(metadata: Metadata, type_name: str) -> jsonschema_rs.Draft7Valida
             validator = _validator(home, type_name)
         cache[type_name] = validator
     return validator
-
-
-def _formats(metadata: Metadata) -> dict[str, str]:
-    """Return which type a regular expression stands for: the first one that has it."""
-    cache = metadata.artefacts("formats")
-    if not cache:
-        for name in ("string", "uri", *sorted(metadata.types)):
-            type_def = metadata.types[name]
-            if type_def.pattern is not None:
-                cache.setdefault(type_def.pattern, name)
-    return cache
