@@ -35,8 +35,8 @@ class BoxHostRefusedError(BoxHostError):
 class BoxRuntime(Protocol):
     """Keeps boxes running as their specs say. Every verb may be repeated."""
 
-    def ping(self) -> None:
-        """Return if the runtime answers. All verbs raise BoxHostError."""
+    def ping(self) -> bool:
+        """Tell whether boxes wake without waiting. All verbs raise BoxHostError."""
 
     def ensure(self, spec: BoxSpec) -> BoxStatus:
         """Let the box be reachable as `spec` says; a higher generation restarts its process.
@@ -67,8 +67,9 @@ class LocalBoxRuntime:
         self._path = control_socket
         self._timeout_s = timeout_s
 
-    def ping(self) -> None:
-        self._ask(Request(command=Command.PING), Any)
+    def ping(self) -> bool:
+        answer: dict[str, Any] = self._ask(Request(command=Command.PING), dict[str, Any])
+        return bool(answer.get("ready"))
 
     def ensure(self, spec: BoxSpec) -> BoxStatus:
         status: BoxStatus = self._ask(Request(command=Command.ENSURE, spec=spec), BoxStatus)

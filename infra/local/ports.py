@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import TYPE_CHECKING
 
@@ -9,15 +10,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Tell whether a server could listen on `port` now."""
-    with socket.socket() as probe:
+def why_taken(port: int, host: str = "127.0.0.1") -> str | None:
+    """Return the sentence that says why no server can listen on `port` now, None if one can."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-        return True
+        except PermissionError:
+            return f"Port {port} needs root rights: choose one above 1023 with PORT=…"
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return f"Port {port} is in use: choose another with PORT=…"
+            return f"Port {port} on {host} cannot be used: {error.strerror}."
+        return None
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a server could listen on `port` of 127.0.0.1 now."""
+    return why_taken(port) is None
 
 
 def any_free_port() -> int:

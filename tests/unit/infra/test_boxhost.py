@@ -84,6 +84,12 @@ def test_a_list_of_boxes_comes_back_as_statuses(answer, socket_path):
     assert phases == [BoxPhase.AWAKE, BoxPhase.ASLEEP]
 
 
+def test_a_ping_tells_whether_boxes_wake_at_once(answer, socket_path):
+    for ready in (True, False):
+        answer(ok({"ready": ready, "boxes": 0}))
+        assert LocalBoxRuntime(socket_path).ping() is ready
+
+
 def test_a_refusal_carries_the_reason(answer, socket_path):
     answer(b'{"ok": false, "error": "Port 20001 is taken."}\n')
     with pytest.raises(BoxHostRefusedError, match=r"Port 20001 is taken\."):
