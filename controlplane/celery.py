@@ -10,7 +10,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_ready
+from celery.signals import setup_logging, worker_init, worker_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
 
@@ -51,6 +51,18 @@ def _keep_our_logging(**_: Any) -> None:
     import django
 
     django.setup()
+
+
+@worker_init.connect
+def _find_templates(**_: Any) -> None:
+    """Have the template databases at hand before the first box is asked for.
+
+    Done before the pool forks, so that its processes know the templates' names too.
+    """
+    from controlplane.provisioning.platform import get_platform
+    from controlplane.provisioning.steps import ensure_templates
+
+    ensure_templates(get_platform())
 
 
 @worker_ready.connect

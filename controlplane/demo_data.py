@@ -5,16 +5,18 @@ from __future__ import annotations
 import gzip
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
 import msgspec
 
 from controlplane.environment import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 FOLDER = PROJECT / "tests" / "data" / "synthea"
 PATIENTS = 16

@@ -180,6 +180,9 @@ LOGGING = {
         "django.request": {"level": "CRITICAL"},
         "django.security": {"level": "CRITICAL"},
         "httpx": {"level": "WARNING"},
+        # One line for each message, sweeps included; what jobs do is logged by themselves.
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
         "oauthlib": {"level": "CRITICAL"},
         "oauth2_provider": {"level": "CRITICAL"},
     },

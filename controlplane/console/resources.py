@@ -21,6 +21,18 @@ from tenants.states import BoxState
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
 
+CONFIGURATION = frozenset(
+    {
+        "AccessPolicy", "AidboxConfig", "AidboxMigration", "AidboxProfile", "AidboxQuery",
+        "AlphaSDC", "App", "Attribute", "AuthConfig", "BulkImportStatus", "Client",
+        "CompartmentDefinition", "Entity", "Grant", "Hl7v2Config", "IdentityProvider", "Mapping",
+        "Notification", "Operation", "PGSequence", "Registration", "Role", "Search",
+        "SearchParameter", "SearchQuery", "Session", "SubsNotification", "SubsSubscription",
+        "TokenIntrospector", "User",
+    }
+)  # fmt: skip
+"""Types that describe and guard the box itself; shown apart from what it was made to hold."""
+
 PAGE_SIZE = 25
 MAX_PAGE = 10_000
 
@@ -62,11 +74,16 @@ def _refused(request: HttpRequest, status: int) -> HttpResponse:
 @_reads_box
 def types(client: BoxClient, request: HttpRequest) -> tuple[str, dict[str, Any]]:
     counts = client.count(client.resource_types())
-    filled = [(kind, total) for kind, total in counts.items() if total]
+    filled = sorted(
+        ((kind, total) for kind, total in counts.items() if total),
+        key=lambda row: (-row[1], row[0]),
+    )
+    data = [row for row in filled if row[0] not in CONFIGURATION]
     return "console/resource_types.html", {
-        "filled": sorted(filled, key=lambda row: (-row[1], row[0])),
+        "filled": data,
+        "configuration": [row for row in filled if row[0] in CONFIGURATION],
         "empty": [kind for kind, total in counts.items() if not total],
-        "total": sum(total for _, total in filled),
+        "total": sum(total for _, total in data),
     }
 
 
@@ -74,14 +91,7 @@ def types(client: BoxClient, request: HttpRequest) -> tuple[str, dict[str, Any]]
 def listing(client: BoxClient, request: HttpRequest, kind: str) -> tuple[str, dict[str, Any]]:
     number = _page_number(request)
     page = client.list_page(kind, page=number, size=PAGE_SIZE)
-    rows = [
-        {
-            "id": resource.get("id", ""),
-            "summary": summarize(resource),
-            "updated": (resource.get("meta") or {}).get("lastUpdated", ""),
-        }
-        for resource in page.resources
-    ]
+    rows = [_row(resource) for resource in page.resources]
     return "console/resource_list.html", {
         "kind": kind,
         "rows": rows,
@@ -90,6 +100,16 @@ def listing(client: BoxClient, request: HttpRequest, kind: str) -> tuple[str, di
         "last": (number - 1) * PAGE_SIZE + len(rows),
         "previous": number - 1,
         "next": number + 1 if page.has_next else None,
+    }
+
+
+def _row(resource: dict[str, Any]) -> dict[str, str]:
+    updated = str((resource.get("meta") or {}).get("lastUpdated", ""))
+    return {
+        "id": str(resource.get("id", "")),
+        "summary": summarize(resource),
+        "updated": updated,
+        "shown": updated[:19].replace("T", " "),
     }
 
 

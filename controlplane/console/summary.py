@@ -68,10 +68,15 @@ def _concept(value: Any) -> str:
 def _value(resource: dict[str, Any]) -> str:
     quantity = resource.get("valueQuantity")
     if isinstance(quantity, dict) and "value" in quantity:
-        return f"{quantity['value']} {_text(quantity.get('unit'))}".strip()
+        return f"{_number(quantity['value'])} {_text(quantity.get('unit'))}".strip()
     return _first(
         _text(resource.get("valueString")), _concept(resource.get("valueCodeableConcept"))
     )
+
+
+def _number(value: Any) -> str:
+    """Return six significant digits: enough to tell rows apart; the resource's page has all."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _when(resource: dict[str, Any]) -> str:

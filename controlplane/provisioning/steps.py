@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,13 @@ from infra.postgres import ProvisioningError
 from infra.secrets import SealError
 from tenants import selectors
 from tenants.names import database_name, role_name
+from tenants.versions import FHIR_VERSIONS
 
 if TYPE_CHECKING:
     from controlplane.provisioning.platform import Platform
     from tenants.models import Box
+
+log = logging.getLogger(__name__)
 
 ANSWER_LIMIT_S = 20.0
 ANSWER_PAUSE_S = 0.02
@@ -62,6 +66,15 @@ def observe(box: Box, platform: Platform) -> Seen:
         generation=None if status is None else status.generation,
         phase=None if status is None else status.phase,
     )
+
+
+def ensure_templates(platform: Platform) -> None:
+    """Build the template of every offered FHIR version that has none. Logs what cannot be."""
+    for version in FHIR_VERSIONS:
+        try:
+            platform.cluster.ensure_template(version)
+        except ProvisioningError as error:
+            log.warning("no template yet", extra={"fhir": version, "err": str(error)})
 
 
 def list_databases(platform: Platform) -> frozenset[str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from argparse import ArgumentParser
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from django.core.management.base import BaseCommand, CommandError
@@ -17,10 +16,14 @@ from controlplane.demo_data import DemoError
 from controlplane.environment import ENVIRONMENT
 from tenants import selectors
 from tenants.errors import TenantsError
-from tenants.models import Account, Box
 from tenants.services import accounts
 from tenants.services.boxes import BoxDraft
 from tenants.states import BoxState
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
+
+    from tenants.models import Account, Box
 
 DEMO_EMAIL = "demo@halebox.localhost"
 DEMO_BOX = "demobox"
