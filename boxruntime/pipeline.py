@@ -22,7 +22,7 @@ from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 from boxruntime.http.messages import RawRequest, RequestError, Response
 from boxruntime.http.negotiation import Format, answer_format
 from boxruntime.http.target import MAX_TARGET_BYTES, parse_query, split_path
-from boxruntime.storage.errors import outcome_of
+from boxruntime.storage.errors import LostRaceError, outcome_of
 
 if TYPE_CHECKING:
     from boxruntime.api.box import Box
@@ -69,7 +69,7 @@ async def handle(request: RawRequest, runtime: Runtime) -> Response:
     except CredentialsError as error:
         extra.append((b"www-authenticate", error.challenge.encode()))
         failure = OutcomeError(Fault.LOGIN, "The credentials are not valid.")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, LostRaceError, OSError) as error:
         known = outcome_of(error)
         if known is None:
             runtime.log.write_bug(error, request_id=request_id)

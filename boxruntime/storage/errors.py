@@ -19,6 +19,8 @@ _BY_STATE: dict[str, tuple[Fault, str]] = {
     "40001": (Fault.CONFLICT, "Another request changed the same resources; try again."),
     "40P01": (Fault.CONFLICT, "Another request changed the same resources; try again."),
     "42P01": (Fault.NOT_FOUND, "The resource type has no table."),
+    "28P01": (Fault.TRANSIENT, "The database refuses the box."),
+    "3D000": (Fault.TRANSIENT, "The database does not exist."),
     "53100": (Fault.TRANSIENT, "The database has no disk space left."),
     "53200": (Fault.TRANSIENT, "The database is out of memory."),
     "53300": (Fault.TRANSIENT, "The database has too many connections."),
@@ -30,11 +32,18 @@ _BY_STATE: dict[str, tuple[Fault, str]] = {
 }
 _CLASS_CONNECTION = ("08", "57")
 
-RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+class LostRaceError(Exception):
+    """Another transaction was first; running this one again will see what it did."""
+
+
+RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, LostRaceError)
 
 
 def outcome_of(error: BaseException) -> OutcomeError | None:
     """Return the expected failure that a database error means, None if it is a bug of ours."""
+    if isinstance(error, LostRaceError):
+        return OutcomeError(*_BY_STATE["40001"])
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         known = _BY_STATE.get(state)
@@ -43,6 +52,8 @@ def outcome_of(error: BaseException) -> OutcomeError | None:
         if state[:2] in _CLASS_CONNECTION:
             return OutcomeError(Fault.TRANSIENT, "The database cannot be reached.")
         return None
-    if isinstance(error, asyncpg.InterfaceError | ConnectionError | TimeoutError):
+    if isinstance(error, asyncpg.DataError):
+        return None  # a parameter of the wrong type: ours to mend
+    if isinstance(error, asyncpg.InterfaceError | OSError):
         return OutcomeError(Fault.TRANSIENT, "The database cannot be reached.")
     return None

@@ -28,7 +28,7 @@ from boxruntime.api.interactions.create import store_new
 from boxruntime.fhir.expression import render_expression
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
 from boxruntime.storage.database import Runner
-from boxruntime.storage.errors import RETRYABLE, outcome_of
+from boxruntime.storage.errors import RETRYABLE, LostRaceError, outcome_of
 from boxruntime.storage.schema import WATCHED
 from boxruntime.storage.store import Store
 
@@ -101,13 +101,14 @@ async def _resolve(
     are searched now; at root they are when their turn comes, so that an entry sees what earlier
     ones wrote, and only later entries can refer to it.
     """
+    taken = await _taken_ids(call, box, entries)
     for entry in entries:
         inner = entry.call
         target: str | None = None
         if inner.route.interaction is Interaction.CREATE:
             condition = create_condition(inner)
             if condition is None:
-                entry.id = _create_id(inner)
+                entry.id = _create_id(entry, taken)
                 target = entry.id
             elif call.dialect is Dialect.FHIR:
                 box.transaction.entry = entry.index  # type: ignore[union-attr]
@@ -116,7 +117,7 @@ async def _resolve(
                 except OutcomeError as error:
                     raise placed(box, error, entry.index, call.dialect) from None
                 if target is None:
-                    entry.id = _create_id(inner)
+                    entry.id = _create_id(entry, taken)
                     target = entry.id
         elif inner.route.interaction is Interaction.UPDATE and "id" in inner.parameters:
             target = inner.id
@@ -130,10 +131,49 @@ async def _resolve(
         _remember(entry, target, rewrite)
 
 
-def _create_id(call: Call) -> str:
+async def _taken_ids(call: Call, box: Box, entries: list[Entry]) -> set[tuple[str, str]]:
+    """Return the ids, as (type, id), that creates name but cannot have.
+
+    An entry whose fullUrl is a URN says that its resource has no identity on a server yet; at
+    /fhir its id is a wish then, kept where it is free (FHIR R4 would ignore it altogether).
+    """
+    if call.dialect is Dialect.AIDBOX:
+        return set()
+    wishes: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        if _is_wish(entry):
+            wishes[entry.call.type].add(_stated_id(entry.call) or "")
+    return await box.store.existing(wishes)
+
+
+def _is_wish(entry: Entry) -> bool:
+    return (
+        entry.call.route.interaction is Interaction.CREATE
+        and entry.call.dialect is Dialect.FHIR
+        and entry.full_url is not None
+        and entry.full_url.startswith("urn:")
+        and _stated_id(entry.call) is not None
+    )
+
+
+def _create_id(entry: Entry, taken: set[tuple[str, str]]) -> str:
+    """Return the id that a create will have; a wish that is granted is taken from then on."""
+    stated = _stated_id(entry.call)
+    if stated is None:
+        return new_id()
+    if not _is_wish(entry):
+        return stated
+    wish = (entry.call.type, stated)
+    if wish in taken:
+        return new_id()
+    taken.add(wish)
+    return stated
+
+
+def _stated_id(call: Call) -> str | None:
     value = call.body.value()
     stated = value.get("id") if isinstance(value, dict) else None
-    return stated if isinstance(stated, str) and stated else new_id()
+    return stated if isinstance(stated, str) and stated else None
 
 
 def _remember(entry: Entry, id_: str | None, rewrite: dict[str, str]) -> None:
@@ -206,6 +246,9 @@ async def _flush(box: Box, waiting: list[tuple[Entry, ValidResource]]) -> None:
         )
         seen: set[str] = set()
         for (entry, _), stored in zip(group, rows, strict=True):
+            if stored is None and _is_wish(entry):
+                # Free when we looked; somebody took it since. Another attempt will see that.
+                raise LostRaceError
             if stored is None or stored.id in seen:
                 error = OutcomeError(Fault.CONFLICT, "The resource exists already.")
                 raise placed(box, error, entry.index, entry.call.dialect)
