@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import boxruntime.app
-from boxruntime.settings import BoxSettings
+from boxruntime.host.errors import HostError
+from boxruntime.settings import BoxSettings, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,5 +23,9 @@ def preload() -> None:
 
 
 def create(environment: Mapping[str, str]) -> AsgiApplication:
-    """Return the application of one box."""
-    return boxruntime.app.create_application(BoxSettings.from_environment(environment))
+    """Return the application of one box. Raises HostError if its settings are wrong."""
+    try:
+        settings = BoxSettings.from_environment(environment)
+    except SettingsError as error:
+        raise HostError(str(error)) from None
+    return boxruntime.app.create_application(settings)

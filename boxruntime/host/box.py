@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Protocol
 from boxruntime.contract import BoxPhase, BoxStatus, Limits
 from boxruntime.host import unavailable
 from boxruntime.host.errors import HostError
-from boxruntime.host.line import KILL_AFTER_S, BoxLine
+from boxruntime.host.handover import BoxState
+from boxruntime.host.line import KILL_AFTER_S, START_S, BoxLine
 from boxruntime.host.messages import Briefing, Confinement
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from boxruntime.host.specs import Kept
 
-START_S = 30.0  # from fork to the first accepted connection, the database's start included
 STABLE_S = 10.0  # a process that served this long was well; its death starts the count anew
 RAPID_DEATHS = 3  # before a box counts as failing
 FIRST_DELAY_S, LAST_DELAY_S = 1.0, 60.0
@@ -178,14 +178,35 @@ class Box:
         if on_connection:
             self._watch(on_connection)
 
-    def adopt(self, line: BoxLine, *, current: bool) -> None:
-        """Take over a process that a former manager started."""
-        self._attach(line)
-        if current:
-            self.line = line
-            self.state = State.AWAKE
+    def state_to_hand_over(self) -> BoxState:
+        """Return what a newer manager needs to go on. No fork may be on its way."""
+        return BoxState(
+            id=self.id,
+            listeners=tuple(listener.fileno() for listener in self.listeners),
+            line=self.line.state_to_hand_over() if self.line else None,
+            retiring=tuple(line.state_to_hand_over() for line in self.retiring),
+            deaths=self.deaths,
+            restarts=self.restarts,
+            last_exit=self.last_exit,
+        )
+
+    @classmethod
+    def resume(cls, state: BoxState, kept: Kept, caster: Caster) -> Box:
+        """Go on where the former manager stopped; a failing box gets its next try at once."""
+        listeners = [socket.socket(fileno=descriptor) for descriptor in state.listeners]
+        box = cls(kept, listeners, caster)
+        box.deaths, box.restarts, box.last_exit = state.deaths, state.restarts, state.last_exit
+        for old in state.retiring:
+            line = BoxLine.resume(old)
+            box._attach(line)
+            box.retiring.add(line)
+        if state.line is None:
+            box.sleep()
         else:
-            self.retiring.add(line)
+            box.line = BoxLine.resume(state.line)
+            box._attach(box.line)
+            box.state = State.AWAKE if state.line.ready else State.STARTING
+        return box
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()

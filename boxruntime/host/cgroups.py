@@ -80,7 +80,7 @@ class GroupsV1:
         }
         for controller, base in self._bases.items():
             group = base / box
-            group.mkdir(exist_ok=True)
+            group.mkdir(parents=True, exist_ok=True)
             file, value = values[controller]
             if controller == _CPU:
                 (group / "cpu.cfs_period_us").write_text(str(_PERIOD_US))

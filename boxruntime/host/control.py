@@ -44,7 +44,8 @@ class ControlServer:
         self._closing = False
 
     def start(self) -> None:
-        """Accept from now on."""
+        """Accept from now on, also after a pause."""
+        self._closing = False
         asyncio.get_running_loop().add_reader(self.listener.fileno(), self._accept)
 
     async def pause(self) -> None:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from boxruntime.host.handover import LineState
 from boxruntime.host.messages import DRAINING, READY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PRIVATE_KB = re.compile(rb"^Private_(?:Clean|Dirty): +(\d+)", re.MULTILINE)
+START_S = 30.0  # from fork to the first accepted connection, the database's start included
 KILL_AFTER_S = 45.0  # drain (30 s) and the application's own end (10 s) have passed
 
 
@@ -42,6 +44,31 @@ class BoxLine:
         self._killer: asyncio.TimerHandle | None = None
         connection.setblocking(False)
         asyncio.get_running_loop().add_reader(connection.fileno(), self._on_readable)
+
+    @classmethod
+    def resume(cls, state: LineState) -> BoxLine:
+        """Take over from the former manager of the same process id."""
+        line = cls(state.pid, socket.socket(fileno=state.connection), state.generation)
+        line.memory = state.memory
+        if state.ready:
+            line.ready_at = line.started_at
+        else:
+            line.kill_after(START_S)
+        if state.draining:
+            line.draining.set()
+            line.kill_after(KILL_AFTER_S)
+        return line
+
+    def state_to_hand_over(self) -> LineState:
+        """Return what `resume` needs."""
+        return LineState(
+            pid=self.pid,
+            generation=self.generation,
+            connection=self.connection.fileno(),
+            memory=self.memory,
+            ready=self.ready_at is not None,
+            draining=self.draining.is_set(),
+        )
 
     def tell(self, briefing: msgspec.Struct) -> None:
         """Send the first line. Raises OSError when the process is gone."""

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import ctypes
 import fcntl
-import hashlib
 import logging
 import os
 import resource
@@ -21,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from boxruntime.contract import BoxSpec, BoxStatus, Command, Limits, Request
-from boxruntime.host import cgroups, confinement, handover
+from boxruntime.contract import BoxSpec, BoxStatus, Command, Request
+from boxruntime.host import confinement, handover
+from boxruntime.host.bounds import Bounds, check_limits
 from boxruntime.host.box import Box, State
 from boxruntime.host.control import ControlServer
 from boxruntime.host.errors import HostError
-from boxruntime.host.line import BoxLine
 from boxruntime.host.listeners import check_path, listen_loopback, listen_unix
 from boxruntime.host.messages import MAX_SPEC_BYTES, Briefing, Confinement
 from boxruntime.host.mould_client import MouldClient
@@ -36,6 +35,8 @@ from boxruntime.host.specs import Kept, SpecStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from boxruntime.host.line import BoxLine
 
 STOP_GRACE_S = 1.0  # for open connections when a box is reconfigured, put to sleep or removed
 UPGRADE_GRACE_S = 35.0  # longer than the edge keeps an idle connection: none meets its end
@@ -65,9 +66,8 @@ class Manager:
         self._change = asyncio.Lock()  # upgrade and self-replacement: one at a time
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
-        self._first_uid = confinement.first_uid()
-        self._groups: cgroups.Groups | None = None
         self._lock_fd = -1
+        self._bounds: Bounds  # of what the lock gives us alone, like the two below
         self._control: ControlServer
         self._mould: MouldClient
 
@@ -83,12 +83,13 @@ class Manager:
             self._begin()
         else:
             self._resume(resumed)
-        namespace = f"halebox-{hashlib.sha256(os.fsencode(self._run_dir)).hexdigest()[:8]}"
-        self._groups = cgroups.find_groups(namespace)
+        self._bounds = Bounds(self._run_dir)
         self._reap()
         self._spawn(self._keep_mould(self._mould))
         self._control.start()
-        _logger.info("%d boxes. %s", len(self._boxes), self._describe())
+        properties = self._bounds.describe().items()
+        told = "; ".join(f"{name}: {text}" for name, text in properties)
+        _logger.info("%d boxes. %s.", len(self._boxes), told)
         await self._stop.wait()
         await self._end()
         return 0
@@ -109,22 +110,7 @@ class Manager:
 
     def confine(self, kept: Kept, pid: int) -> Confinement:
         """Place the child under its limits; return what it shall do itself."""
-        limits = kept.spec.limits
-        placed = False
-        if self._groups:
-            try:
-                self._groups.place(kept.spec.id, pid, limits)
-                placed = True
-            except OSError as error:
-                reason = error.strerror
-                _logger.warning("No control group: %s", reason, extra={"box": kept.spec.id})
-        inherited_kb = self._mould.data_kb or 0
-        return Confinement(
-            uid=None if self._first_uid is None else self._first_uid + kept.number,
-            data_limit_kb=None if placed else inherited_kb + limits.memory_mb * 1024,
-            nice=0 if placed else 5,
-            hidden=(str(self._run_dir.parent.resolve()),),
-        )
+        return self._bounds.confine(kept, pid, self._mould.data_kb or 0)
 
     def watch_exit(self, line: BoxLine) -> None:
         """Have `line` told when its process ends."""
@@ -142,9 +128,8 @@ class Manager:
             raise HostError("The box host is ending.")
         match request.command:
             case Command.PING:
-                return {"ready": self._mould.is_ready, "boxes": len(self._boxes)} | (
-                    self._properties()
-                )
+                known = {"ready": self._mould.is_ready, "boxes": len(self._boxes)}
+                return known | self._bounds.describe()
             case Command.LIST:
                 return [self._status(box) for box in self._boxes.values()]
             case Command.UPGRADE:
@@ -172,7 +157,7 @@ class Manager:
         known = self._boxes.get(spec.id)
         if known and (spec == known.kept.spec or spec.generation < known.kept.spec.generation):
             return self._status(known)
-        _check_limits(spec.limits)
+        check_limits(spec.limits)
         probe = Briefing(spec, Confinement(0, 0, 0, (str(self._run_dir),)))
         if len(msgspec.json.encode(probe)) > MAX_SPEC_BYTES:
             raise HostError(f"A box spec has at most {MAX_SPEC_BYTES} bytes.")
@@ -205,8 +190,7 @@ class Manager:
         box = self._boxes.pop(name, None)
         if box:
             await box.end(STOP_GRACE_S / 2, END_S / 3)
-        if self._groups:
-            self._groups.remove(name)
+        await self._bounds.forget(name)
 
     async def _upgrade(self) -> None:
         async with self._change:
@@ -289,15 +273,7 @@ class Manager:
         self._mould = MouldClient(pid, mould_socket, data_kb=data_kb, on_exit=self._on_exit)
         known = {kept.spec.id: kept for kept in self._store.load()}
         for old in state.boxes:
-            listeners = [socket.socket(fileno=descriptor) for descriptor in old.listeners]
-            box = Box(known[old.id], listeners, self)
-            box.deaths, box.restarts, box.last_exit = old.deaths, old.restarts, old.last_exit
-            self._boxes[old.id] = box
-            box.sleep()
-            for line in old.retiring:
-                box.adopt(_resume_line(line), current=False)
-            if old.line:
-                box.adopt(_resume_line(old.line), current=True)
+            self._boxes[old.id] = Box.resume(old, known[old.id], self)
 
     async def _replace_self(self) -> None:
         """Become a new manager from the code on disk, keeping sockets and processes."""
@@ -311,9 +287,15 @@ class Manager:
                 _logger.error("The new box host does not start: this one goes on.")
                 return
             await self._control.pause()
+            await self._bounds.settle()
             while any(box.is_forking for box in self._boxes.values()):
                 await asyncio.gather(*(box.settle() for box in self._boxes.values()))
-            handover.execute(self._handover(), self._arguments)
+                await self._bounds.settle()
+            try:
+                handover.execute(self._handover(), self._arguments)
+            except OSError as error:
+                _logger.error("Not replaced: %s.", error.strerror)  # noqa: TRY400
+                self._control.start()
 
     def _handover(self) -> handover.Handover:
         mould = self._mould
@@ -321,18 +303,7 @@ class Manager:
             lock=self._lock_fd,
             control=self._control.listener.fileno(),
             mould=(mould.pid, mould.connection.fileno(), mould.data_kb),
-            boxes=tuple(
-                handover.BoxState(
-                    id=box.id,
-                    listeners=tuple(one.fileno() for one in box.listeners),
-                    line=_line_state(box.line) if box.line else None,
-                    retiring=tuple(_line_state(line) for line in box.retiring),
-                    deaths=box.deaths,
-                    restarts=box.restarts,
-                    last_exit=box.last_exit,
-                )
-                for box in self._boxes.values()
-            ),
+            boxes=tuple(box.state_to_hand_over() for box in self._boxes.values()),
         )
 
     async def _end(self) -> None:
@@ -343,10 +314,9 @@ class Manager:
         boxes = list(self._boxes.values())
         await asyncio.gather(*(box.end(STOP_GRACE_S, END_S) for box in boxes))
         self._mould.close()
-        if self._groups:
-            for box in boxes:
-                self._groups.remove(box.id)
-            self._groups.close()
+        for box in boxes:
+            await self._bounds.forget(box.id)
+        await self._bounds.close()
 
     def _on_stop(self) -> None:
         if self._stop.is_set():  # asked twice: end the processes at once
@@ -412,43 +382,6 @@ class Manager:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise HostError(f"A box host serves {self._run_dir} already.") from None
-
-    def _properties(self) -> dict[str, str]:
-        return {
-            "limits": self._groups.name if self._groups else "RLIMIT_DATA, nice",
-            "isolation": confinement.describe(self._first_uid),
-        }
-
-    def _describe(self) -> str:
-        return "; ".join(f"{name}: {text}" for name, text in self._properties().items())
-
-
-def _check_limits(limits: Limits) -> None:
-    if limits.memory_mb < 16 or limits.cpu_percent < 1 or limits.http_connections < 1:
-        raise HostError("Limits: memory from 16 MB, CPU from 1 %, connections from 1.")
-    if limits.idle_exit_s < 0 or limits.database_connections < 1:
-        raise HostError("Limits: no negative time, at least one database connection.")
-
-
-def _line_state(line: BoxLine) -> handover.LineState:
-    return handover.LineState(
-        pid=line.pid,
-        generation=line.generation,
-        connection=line.connection.fileno(),
-        memory=line.memory,
-        ready=line.ready_at is not None,
-        draining=line.draining.is_set(),
-    )
-
-
-def _resume_line(state: handover.LineState) -> BoxLine:
-    line = BoxLine(state.pid, socket.socket(fileno=state.connection), state.generation)
-    line.memory = state.memory
-    if state.ready:
-        line.ready_at = line.started_at
-    if state.draining:
-        line.draining.set()
-    return line
 
 
 def _become_reaper() -> None:

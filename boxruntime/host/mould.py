@@ -24,6 +24,7 @@ import sys
 from pathlib import Path
 
 from boxruntime.host import box_process, confinement
+from boxruntime.host.errors import HostError
 from boxruntime.host.factory import DEFAULT, Factory, load
 from boxruntime.host.log import log_to_stderr
 from boxruntime.host.messages import Exited, Fork, Forked, MouldReady, receive_fork, send_packet
@@ -98,6 +99,9 @@ class _Mould:
             self._manager.detach()
             gc.enable()
             code = box_process.run(box, self._factory, descriptors)
+        except HostError as error:
+            logging.getLogger("boxhost.box").error("%s", error, extra={"box": box})  # noqa: TRY400
+            code = box_process.EXIT_FAILED
         except BaseException:  # nothing may return into the mould's loop
             logging.getLogger("boxhost.box").exception("Ended.", extra={"box": box})
             code = box_process.EXIT_FAILED
