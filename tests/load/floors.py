@@ -1,0 +1,213 @@
+"""What the database could do if there were no box: its statements, prepared, and nothing else.
+
+The statements are the box's own (`boxruntime.storage.statements`) over the same driver, the same
+number of connections, the same tables and the same documents, in the bench's own process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import asyncpg
+import uvloop
+
+from boxruntime.storage.statements import quoted_table, statements_for
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable, Mapping, Sequence
+
+Work: TypeAlias = Callable[[], Awaitable[int]]
+"""Does its share and returns the number of operations."""
+
+STAMP = "SELECT nextval('transaction_id_seq') AS txid, clock_timestamp() AS ts"
+
+
+class Floor(NamedTuple):
+    """What the bare statements did."""
+
+    operations: int
+    seconds: float
+    client_s: float
+    """CPU of the bench's process."""
+
+    @property
+    def rate(self) -> float:
+        return self.operations / self.seconds
+
+
+class Written(NamedTuple):
+    """What one transaction of the box wrote: its rows by type, as (ids, documents)."""
+
+    by_type: Mapping[str, tuple[list[str], list[str]]]
+
+    @property
+    def resources(self) -> int:
+        return sum(len(ids) for ids, _ in self.by_type.values())
+
+
+class BareDatabase:
+    """The box's database without the box."""
+
+    def __init__(self, address: Mapping[str, str]) -> None:
+        """`address`: the PG* variables of the box."""
+        self._address = address
+
+    def ids_and_documents(self, resource_type: str, limit: int) -> list[tuple[str, str]]:
+        """Return stored resources: id and document."""
+        sql = f"SELECT id, resource::text FROM {quoted_table(resource_type)} LIMIT {limit}"
+        return [(row[0], row[1]) for row in self._fetch(sql)]
+
+    def last_version(self) -> int:
+        """Return the version that was drawn last."""
+        (row,) = self._fetch("SELECT last_value FROM transaction_id_seq")
+        return int(row[0])
+
+    def written_since(self, version: int, resource_types: Iterable[str]) -> list[Written]:
+        """Return what the transactions after `version` wrote."""
+        found: dict[int, dict[str, tuple[list[str], list[str]]]] = {}
+        for resource_type in resource_types:
+            sql = (
+                f"SELECT txid, id, resource::text FROM {quoted_table(resource_type)} "
+                f"WHERE txid > {version}"
+            )
+            for txid, id_, document in self._fetch(sql):
+                ids, documents = found.setdefault(txid, {}).setdefault(resource_type, ([], []))
+                ids.append(id_)
+                documents.append(document)
+        return [Written(by_type) for by_type in found.values()]
+
+    def create(self, documents: Sequence[str], *, connections: int, seconds: float) -> Floor:
+        """Insert the documents in turn under fresh ids, each in a transaction of its own."""
+        turn = itertools.cycle(documents)
+        return self._repeat(
+            statements_for("Patient").create,
+            lambda: (str(uuid.uuid4()), None, None, next(turn), False),
+            connections,
+            seconds,
+        )
+
+    def read(self, ids: Sequence[str], *, connections: int, seconds: float) -> Floor:
+        """Select rows by id."""
+        turn = itertools.cycle(ids)
+        sql = statements_for("Patient").read
+        return self._repeat(sql, lambda: (next(turn),), connections, seconds)
+
+    def update(
+        self,
+        ids: Sequence[str],
+        documents: Sequence[str],
+        *,
+        connections: int,
+        seconds: float,
+    ) -> Floor:
+        """Update rows, with the old ones kept in history."""
+        turn = zip(itertools.cycle(ids), itertools.cycle(documents), strict=False)
+
+        def parameters() -> tuple[Any, ...]:
+            id_, document = next(turn)
+            return (id_, None, None, None, document)
+
+        return self._repeat(statements_for("Patient").update, parameters, connections, seconds)
+
+    def transactions(self, written: Sequence[Written], *, connections: int) -> Floor:
+        """Insert what transactions of the box wrote once more, under fresh ids.
+
+        One transaction each, with one INSERT a type as the box does it; operations are resources.
+        """
+        fresh = iter(
+            [
+                [
+                    (kind, [str(uuid.uuid4()) for _ in ids], documents)
+                    for kind, (ids, documents) in one.by_type.items()
+                ]
+                for one in written
+            ]
+        )
+
+        kinds = sorted({kind for one in written for kind in one.by_type})
+
+        async def prepare(connection: asyncpg.Connection) -> Work:
+            stamp = await connection.prepare(STAMP)
+            create = {
+                kind: await connection.prepare(statements_for(kind).create_many) for kind in kinds
+            }
+
+            async def work() -> int:
+                count = 0
+                for groups in fresh:
+                    await connection.execute("BEGIN")
+                    (row,) = await stamp.fetch()
+                    for kind, ids, documents in groups:
+                        await create[kind].fetch(ids, row["txid"], row["ts"], documents)
+                        count += len(ids)
+                    await connection.execute("COMMIT")
+                return count
+
+            return work
+
+        return self._measure(prepare, connections)
+
+    def _repeat(
+        self, sql: str, parameters: Callable[[], tuple[Any, ...]], connections: int, seconds: float
+    ) -> Floor:
+        async def prepare(connection: asyncpg.Connection) -> Work:
+            statement = await connection.prepare(sql)
+
+            async def work() -> int:
+                ends_at = time.perf_counter() + seconds
+                count = 0
+                while time.perf_counter() < ends_at:
+                    await statement.fetch(*parameters())
+                    count += 1
+                return count
+
+            return work
+
+        return self._measure(prepare, connections)
+
+    def _measure(
+        self, prepare: Callable[[asyncpg.Connection], Awaitable[Work]], connections: int
+    ) -> Floor:
+        async def run() -> Floor:
+            opened = [await self._connect() for _ in range(connections)]
+            works = [await prepare(connection) for connection in opened]
+            started, cpu = time.perf_counter(), time.process_time()
+            counts = await asyncio.gather(*(work() for work in works))
+            floor = Floor(sum(counts), time.perf_counter() - started, time.process_time() - cpu)
+            for connection in opened:
+                await connection.close()
+            return floor
+
+        return _run(run)
+
+    def _fetch(self, sql: str) -> list[asyncpg.Record]:
+        async def run() -> list[asyncpg.Record]:
+            connection = await self._connect()
+            try:
+                return await connection.fetch(sql)
+            finally:
+                await connection.close()
+
+        return _run(run)
+
+    async def _connect(self) -> asyncpg.Connection:
+        address = self._address
+        return await asyncpg.connect(
+            host=address["PGHOST"],
+            port=int(address["PGPORT"]),
+            user=address["PGUSER"],
+            password=address["PGPASSWORD"],
+            database=address["PGDATABASE"],
+            server_settings={"jit": "off"},  # as the box sets it
+            statement_cache_size=0,
+        )
+
+
+def _run(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work())

@@ -1,0 +1,42 @@
+"""How much a run of the bench measures: the full, the quick and the smallest size."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Scale(msgspec.Struct, frozen=True, kw_only=True):
+    """Sizes of one run of the bench."""
+
+    name: str
+    runs: int
+    """Measurements of each request row, ours and floor in turn; the median counts."""
+    seconds: int
+    """Length of one measurement of ours; whole seconds, as wrk wants them."""
+    floor_s: float
+    bundles: int
+    """Transaction bundles of 100 sent in one measurement."""
+    synthea: int
+    """Synthea patients loaded in one measurement."""
+    boxes: int
+    """Boxes created."""
+    wakes: int
+    forks: int
+
+
+FULL = Scale(
+    name="full", runs=5, seconds=1, floor_s=0.8, bundles=40, synthea=16, boxes=5, wakes=20, forks=30
+)
+QUICK = Scale(
+    name="quick", runs=1, seconds=1, floor_s=0.4, bundles=20, synthea=8, boxes=3, wakes=7, forks=10
+)
+SMALLEST = Scale(
+    name="smallest", runs=1, seconds=1, floor_s=0.1, bundles=4, synthea=1, boxes=1, wakes=2, forks=2
+)
+
+CONNECTIONS = 32
+"""HTTP connections of a request row."""
+BUNDLE_CONNECTIONS = 4
+"""HTTP connections that send bundles: several clients, and no long queue."""
+DATABASE_CONNECTIONS = 8
+"""Of the measured box (its default) and so of the SQL floor."""
