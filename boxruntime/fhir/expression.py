@@ -21,32 +21,36 @@ _TARGET_MEMBERS = frozenset({"id", "uri", "localRef"})
 
 
 def render_expression(
-    metadata: Metadata, issue: Issue, dialect: Dialect, document: Any = None
+    metadata: Metadata,
+    issue: Issue,
+    dialect: Dialect,
+    document: Any = None,
+    owner: str | None = None,
 ) -> str:
     """Return the expression of an issue; "" when the issue has no place.
 
     Root: Patient.name.0.given. FHIR: a FHIRPath over the FHIR format, Patient.name[0].given[0],
     Observation.value.ofType(Quantity). The path may use Aidbox or FHIR members. `document` tells
     the types of resources inside the resource; without it choices inside those stay as they are.
+    `owner` is the type in the metadata where its name differs (`Metadata.fhir_type`).
     """
     if issue.type_name is None:
         return ""
     if dialect is Dialect.AIDBOX:
         return ".".join([issue.type_name, *map(str, issue.path)])
-    place = _Place(metadata, issue.type_name, document)
+    place = _Place(metadata, issue.type_name, owner or issue.type_name, document)
     for position, step in enumerate(issue.path):
         following = issue.path[position + 1 : position + 2]
         place.enter(step, indexed=bool(following) and isinstance(following[0], int))
     return place.text
 
 
-def located(metadata: Metadata, issue: Issue, dialect: Dialect, document: Any) -> Issue:
+def located(metadata: Metadata, issue: Issue, dialect: Dialect, document: Any, owner: str) -> Issue:
     """Return the issue with its expression filled in, unless it has one."""
     if issue.expression is not None:
         return issue
-    return structs.replace(
-        issue, expression=render_expression(metadata, issue, dialect, document) or None
-    )
+    expression = render_expression(metadata, issue, dialect, document, owner)
+    return structs.replace(issue, expression=expression or None)
 
 
 def sorted_issues(issues: Iterable[Issue]) -> list[Issue]:
@@ -64,12 +68,12 @@ def sorted_issues(issues: Iterable[Issue]) -> list[Issue]:
 class _Place:
     """Walks down a path and writes FHIRPath."""
 
-    def __init__(self, metadata: Metadata, type_name: str, document: Any) -> None:
-        self.text = type_name
+    def __init__(self, metadata: Metadata, text: str, owner: str, document: Any) -> None:
+        self.text = text
         self._metadata = metadata
         self._document = document
-        self._owner = type_name
-        self._children = self._elements(type_name)
+        self._owner = owner
+        self._children = self._elements(owner)
         self._choice = False
         self._after_index = ""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from boxruntime.fhir.accept_aidbox import accepting_node
 from boxruntime.fhir.conversion import Conversion, Converted, FoundReference
-from boxruntime.fhir.empties import strip_empty, strip_encoded
+from boxruntime.fhir.empties import open_members, strip_encoded
 from boxruntime.fhir.expression import located, sorted_issues
 from boxruntime.fhir.inward import convert_node, named_entries
 from boxruntime.fhir.json_text import encode_json
@@ -49,12 +49,12 @@ def to_aidbox(
     """Return a FHIR document in Aidbox format, with the references to check and all findings.
 
     The document is not changed; what needs no conversion is shared with it. null, {} and [] are
-    stripped first. `rewrite` maps the fullUrl of transaction entries to "Type/id"; without it
+    stripped first, but for content that the metadata leaves free. `rewrite` maps the fullUrl of transaction entries to "Type/id"; without it
     `Type?query` is plain text. Server members of `meta` are dropped unless `keep_meta`
     ($to-format). Findings are those that only the FHIR form shows; the rest is `validate`'s.
     """
     text = encode_json(document)
-    document = strip_encoded(document, text)
+    document = strip_encoded(document, text, open_members(metadata, type_name))
     if type_name == "Bundle":
         document = named_entries(document)
     state = Conversion(metadata, type_name, Dialect.FHIR, rewrite, document)
@@ -66,7 +66,7 @@ def to_aidbox(
         state.issues += check_shape(metadata, type_name, document)
         if rewrite and b'xtension"' in text:
             result = rewrite_extensions(result, rewrite)
-    return _converted(state, result, document)
+    return _converted(state, result, document, type_name)
 
 
 def accept_aidbox(
@@ -77,7 +77,7 @@ def accept_aidbox(
     rewrite: Mapping[str, str] | None = None,
 ) -> Converted:
     """Return a document sent to root in its stored form; arguments and result as `to_aidbox`."""
-    document = strip_empty(document)
+    document = strip_encoded(document, encode_json(document), open_members(metadata, type_name))
     if type_name == "Bundle":
         document = named_entries(document)
     state = Conversion(metadata, type_name, Dialect.AIDBOX, rewrite, document)
@@ -85,7 +85,7 @@ def accept_aidbox(
     result = _with_type(result, document, type_name)
     if "meta" in result:
         _meta_in(result, keep_meta=False)
-    return _converted(state, result, document)
+    return _converted(state, result, document, type_name)
 
 
 def to_fhir(
@@ -144,11 +144,13 @@ def _meta_in(result: dict[str, Any], *, keep_meta: bool) -> None:
         del result["meta"]
 
 
-def _converted(state: Conversion, result: dict[str, Any], document: dict[str, Any]) -> Converted:
+def _converted(
+    state: Conversion, result: dict[str, Any], document: dict[str, Any], type_name: str
+) -> Converted:
     issues = state.issues
     if issues:
         issues = [
-            located(state.metadata, issue, state.dialect, document)
+            located(state.metadata, issue, state.dialect, document, type_name)
             for issue in sorted_issues(issues)
         ]
     return Converted(resource=result, references=state.references, issues=issues)

@@ -43,9 +43,8 @@ def reference_from_fhir(
 ) -> dict[str, Any]:
     """Return the Aidbox form of a FHIR Reference, noting what is wrong and what to check."""
     text = source.get("reference")
-    if (len(source) > 1 or text is None) and not source.keys() <= _FHIR_MEMBERS:
-        for key in sorted(source.keys() - _FHIR_MEMBERS):
-            state.report((*path, key), "extra property")
+    if len(source) > 1 or text is None:
+        _check_members(source, path, state)
     if text is None:
         if "id" not in source:
             return source
@@ -56,6 +55,22 @@ def reference_from_fhir(
         state.report((*path, "reference"), "expected type of string")
         return source
     return _from_text(source, text, path, state, refers)
+
+
+def _check_members(source: dict[str, Any], path: Path, state: Conversion) -> None:
+    """Report what FHIR does not know in a Reference, the one inside its identifier included."""
+    if not source.keys() <= _FHIR_MEMBERS:
+        for key in sorted(source.keys() - _FHIR_MEMBERS):
+            state.report((*path, key), "extra property")
+    if not isinstance(source.get("id", ""), str):
+        state.report((*path, "id"), "expected type of string")
+    identifier = source.get("identifier")
+    assigner = identifier.get("assigner") if isinstance(identifier, dict) else None
+    if isinstance(assigner, dict):
+        place = (*path, "identifier", "assigner")
+        _check_members(assigner, place, state)
+        if not isinstance(assigner.get("reference", ""), str):
+            state.report((*place, "reference"), "expected type of string")
 
 
 def _from_text(

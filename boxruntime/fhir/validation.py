@@ -47,9 +47,11 @@ def validate(
         issues += [Issue(message=i.message, path=(*path, *i.path)) for i in found]
     if not issues:
         return issues
-    type_name = type_name.removeprefix(SHADOW)
-    placed = [Issue(message=i.message, path=i.path, type_name=type_name) for i in issues]
-    return [located(metadata, issue, dialect, resource) for issue in sorted_issues(placed)]
+    shown = type_name.removeprefix(SHADOW)
+    placed = [Issue(message=i.message, path=i.path, type_name=shown) for i in issues]
+    return [
+        located(metadata, issue, dialect, resource, type_name) for issue in sorted_issues(placed)
+    ]
 
 
 def warm(metadata: Metadata) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from boxruntime.fhir.empties import strip_empty
+from boxruntime.fhir.formats import accept_aidbox
+from boxruntime.fhir.metadata import base_metadata
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,27 @@ def test_what_says_nothing_is_removed(value, expected):
     before = repr(value)
     assert strip_empty(value) == expected
     assert repr(value) == before
+
+
+def test_what_the_metadata_leaves_free_keeps_its_nulls():
+    metadata = base_metadata("4.0.1")
+    parameter = {
+        "name": "n",
+        "type": "composite",
+        "resource": {"resourceType": "Entity", "id": "Patient"},
+        "expression": [[], ["contact"]],
+        "guards": [None, {"types": []}],
+        "target": [],
+    }
+    stored = accept_aidbox(metadata, "SearchParameter", parameter).resource
+    assert stored["expression"] == [[], ["contact"]]
+    assert stored["guards"] == [None, {"types": []}]
+    assert "target" not in stored
+    policy = {"engine": "json-schema", "schema": {"properties": {"a": {}}}, "link": [{}]}
+    stored = accept_aidbox(metadata, "AccessPolicy", policy).resource
+    assert stored["schema"] == policy["schema"]
+    assert "link" not in stored
+    assert "schema" not in accept_aidbox(metadata, "AccessPolicy", {"schema": {}}).resource
 
 
 def test_a_value_with_nothing_to_strip_is_returned_itself():
