@@ -39,8 +39,7 @@ def main(arguments: list[str]) -> int:
             return 0
         if arguments[:1] in (["up"], ["box"]):
             ensure_environment(["embedded"])
-        elif not os.access(PYTHON, os.X_OK):
-            raise BootstrapError("Nothing is installed here yet: run `make up` first.")
+        check_environment()
         os.chdir(PROJECT)
         os.execv(PYTHON, [PYTHON, "-m", "infra.local", *arguments])  # noqa: S606 - no shell wanted
     except BootstrapError as error:
@@ -82,6 +81,12 @@ def ensure_environment(extras: list[str]) -> None:
         )
     install(make_environment(), wanted)
     STAMP.write_text(f"{fingerprint()} {','.join(wanted)}\n")
+
+
+def check_environment() -> None:
+    """Raise BootstrapError for a command that needs an installation when there is none."""
+    if not os.access(PYTHON, os.X_OK):
+        raise BootstrapError("Nothing is installed here yet: run `make up` first.")
 
 
 def fingerprint() -> str:

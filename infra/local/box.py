@@ -77,7 +77,7 @@ def _start_database(stack: ExitStack, places: Places) -> dict[str, str]:
         cluster.ensure_role(NAME, places.secret(NAME), connection_limit=100)
         cluster.ensure_database(NAME, NAME)
     except ProvisioningError as error:
-        raise SetupError(f"The database could not be made: {error}.") from error
+        raise SetupError(f"The database could not be made: {error}") from error
     return cluster.environment(NAME, NAME, places.secret(NAME))
 
 

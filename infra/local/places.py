@@ -81,7 +81,8 @@ def ensure_places(project: Path, var: Path, account: Account | None) -> Places:
                 f"Only {free_mb} MB are free on the disk of {var}; {NEEDED_MB} MB are needed."
             )
         for name in ("secrets", "log", "beat"):
-            (var / name).mkdir(mode=0o700, exist_ok=True)
+            (var / name).mkdir(exist_ok=True)
+            (var / name).chmod(0o700)
         reachable = can_enter(account, var)
         run = _run_directory(var, reachable=reachable)
         postgres = (

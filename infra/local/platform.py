@@ -74,7 +74,7 @@ class Platform:
                 with PostgresCluster(self._admin_dsn).connect():
                     return None
             except ProvisioningError as error:
-                raise SetupError(f"DATABASE_URL cannot be used: {error}.") from error
+                raise SetupError(f"DATABASE_URL cannot be used: {error}") from error
         server = PostgresServer(
             home=self._places.postgres,
             socket_directory=self._places.run / "postgresql",
@@ -113,7 +113,7 @@ class Platform:
             )
             cluster.ensure_database(CONTROL, CONTROL)
         except ProvisioningError as error:
-            raise SetupError(f"The control plane's database could not be made: {error}.") from error
+            raise SetupError(f"The control plane's database could not be made: {error}") from error
         lines = [f"{name}={value}\n" for name, value in sorted(self._control_environment().items())]
         keep_secret(self._places.environment_file, "".join(lines).rstrip("\n"))
 
@@ -121,7 +121,7 @@ class Platform:
         try:
             PostgresCluster(self._admin_dsn).ensure_template(FHIR_VERSION)
         except ProvisioningError as error:
-            raise SetupError(f"The template for new boxes could not be made: {error}.") from error
+            raise SetupError(f"The template for new boxes could not be made: {error}") from error
 
     def _box_host(self) -> Service:
         runtime = LocalBoxRuntime(self._places.run / "boxhost.sock", timeout_s=5)
@@ -179,6 +179,7 @@ class Platform:
                 *("--bind", f"unix:{console}", "--workers", "2", "--threads", "8"),
                 # Time for the longest remote call, creating a box: it waits until the box serves.
                 *("--timeout", "120", "--graceful-timeout", "20", "--no-control-socket"),
+                *("--umask", "0o077"),  # only the edge may say where a request came from
             ),
             environment=self._control_environment(),
             directory=self._places.project,
@@ -208,19 +209,20 @@ class Platform:
         )
 
     def _beat(self) -> Service:
-        schedule = self._places.var / "beat" / "schedule"
-        schedule.unlink(missing_ok=True)  # all of it stands in the code
+        home = self._places.var / "beat"
+        for file in home.iterdir():  # the file's suffix depends on the Python
+            file.unlink()  # all of the schedule stands in the code
         return Service(
             name="scheduler",
             title="The scheduler",
             command=(
                 *_python("celery"),
                 *("-A", "controlplane", "beat", "--loglevel", "INFO"),
-                *("--schedule", str(schedule), "--pidfile", ""),
+                *("--schedule", str(home / "schedule"), "--pidfile", ""),
             ),
             environment=self._control_environment(),
             directory=self._places.project,
-            ready=schedule.exists,
+            ready=lambda: any(home.iterdir()),
         )
 
     def _edge(self) -> Service:
