@@ -12,7 +12,12 @@ from boxruntime.api.interactions.create import create
 from boxruntime.api.interactions.delete import conditional_delete, delete
 from boxruntime.api.interactions.history import history_instance, history_system, history_type
 from boxruntime.api.interactions.read import read, vread
-from boxruntime.api.interactions.search import search_type
+from boxruntime.api.interactions.search import (
+    search_compartment,
+    search_system,
+    search_type,
+    search_whole_compartment,
+)
 from boxruntime.api.interactions.transaction import bundle
 from boxruntime.api.interactions.update import conditional_update, update
 from boxruntime.api.interactions.upsert import upsert
@@ -35,6 +40,10 @@ ROUTES: tuple[Route, ...] = tuple(
         ("GET",    "/_history",                   I.HISTORY_SYSTEM,   history_system,     None,                "FhirSystemHistory",     False),
         ("GET",    "/{type}",                     I.SEARCH,           search_type,        "Search",            "FhirSearch",            False),
         ("POST",   "/{type}/_search",             I.SEARCH,           search_type,        "SearchPost",        "FhirSearchPost",        False),
+        ("GET",    "/",                           I.SEARCH_SYSTEM,    search_system,      None,                "FhirSystemSearch",      False),
+        ("POST",   "/_search",                    I.SEARCH_SYSTEM,    search_system,      None,                "FhirSystemSearchPost",  False),
+        ("GET",    "/{type}/{id}/*",              I.SEARCH,           search_whole_compartment, "CompartmentSearchAll", "FhirCompartmentSearchAll", False),
+        ("GET",    "/{type}/{id}/{target}",       I.SEARCH,           search_compartment, "CompartmentSearch", "FhirCompartmentSearch", False),
         ("POST",   "/{type}",                     I.CREATE,           create,             "Create",            "FhirCreate",            False),
         ("PUT",    "/{type}/{id}",                I.UPDATE,           update,             "Update",            "FhirUpdate",            False),
         ("PUT",    "/{type}",                     I.UPDATE,           conditional_update, "ConditionalUpdate", "FhirConditionalUpdate", False),

@@ -12,6 +12,7 @@ import msgspec
 from boxruntime.fhir.search.dots import parse_dot
 from boxruntime.fhir.search.errors import UnknownParameterError, invalid, not_supported
 from boxruntime.fhir.search.escapes import split_escaped, unescape
+from boxruntime.fhir.search.filters import filter_condition
 from boxruntime.fhir.search.parameters import find_parameter
 from boxruntime.fhir.search.query import (
     NEVER,
@@ -391,11 +392,16 @@ def _parse_words(_scope: Scope, _type_name: str, key: str, value: str) -> Condit
         raise invalid(key, f"the value is {error}") from None
 
 
+def _parse_filter(scope: Scope, type_name: str, _key: str, value: str) -> Condition:
+    return filter_condition(scope, type_name, value)
+
+
 _SPECIAL: dict[str, Callable[[Scope, str, str, str], Condition]] = {
     "_list": _parse_list,
     "_ilike": _parse_ilike,
     "_text": _parse_words,
     "_content": _parse_words,
+    "_filter": _parse_filter,
 }
 
 
@@ -429,7 +435,7 @@ def _parse_near(parameter: Parameter, value: str) -> Condition:
 # Chains ---------------------------------------------------------------------------------------
 
 
-def _hop(scope: Scope, type_name: str, hop: str, rest: str) -> tuple[Parameter, tuple[str, ...]]:
+def follow(scope: Scope, type_name: str, hop: str, rest: str) -> tuple[Parameter, tuple[str, ...]]:
     """Return the reference parameter of one hop and the types it may lead to.
 
     Without a type in the request: every target that knows the next name.
@@ -464,7 +470,7 @@ def _knows(scope: Scope, type_name: str, name: str) -> bool:
 
 
 def _parse_chain(scope: Scope, type_name: str, hop: str, rest: str, value: str) -> Condition | None:
-    parameter, types = _hop(scope, type_name, hop, rest)
+    parameter, types = follow(scope, type_name, hop, rest)
     below = scope.deeper(hop)
     targets: list[tuple[str, Condition]] = []
     failures: list[Exception] = []

@@ -124,11 +124,13 @@ class _Reader:
         self._includes: list[tuple[str, str]] = []
         self._result: dict[str, Any] = {}
         self._types: list[str] = []
+        self._sent: list[tuple[str, str]] = []
         self._parts: list[tuple[str, str]] = []
         self._ignored: list[Issue] = []
 
     def read(self, key: str, value: str) -> None:
         """Sort one pair into filters, sort keys, includes and result parameters."""
+        self._sent.append((key, value))
         name = key.partition(":")[0]
         if (not key.startswith("_") and key not in ("page", "countMethod")) or name.partition(".")[
             0
@@ -195,14 +197,18 @@ class _Reader:
         result = self._result
         if self._dialect is Dialect.FHIR:
             result["count"] = min(result.get("count", DEFAULT_COUNT), MAX_FHIR_COUNT)
+        sort = self._sort_keys([branch.type for branch in branches])
+        includes = self._parse_includes()
+        # As sent, in that order, without what was ignored.
+        understood = set(self._parts)
         return Query(
             type=self._type,
             dialect=self._dialect,
             fhir_comparisons=options.fhir_comparisons,
             branches=branches,
-            sort=self._sort_keys([branch.type for branch in branches]),
-            includes=self._parse_includes(),
-            parts=tuple(self._parts),
+            sort=sort,
+            includes=includes,
+            parts=tuple(part for part in self._sent if part in understood),
             ignored=tuple(self._ignored),
             **result,
         )

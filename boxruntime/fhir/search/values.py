@@ -188,7 +188,12 @@ def parse_date(text: str, *, now: datetime) -> DateValue:
             hi = None if hi is None else hi + gap / 10
         except OverflowError:
             raise MalformedValueError("a date out of range") from None
-    return DateValue(prefix, _instant(lo), "10000-01-01T00:00:00Z" if hi is None else _instant(hi))
+    return DateValue(prefix, *exact_instant(lo, hi))
+
+
+def exact_instant(lo: datetime, hi: datetime | None) -> tuple[str, str]:
+    """Return a range as PostgreSQL reads it; it knows years that Python does not."""
+    return _instant(lo), "10000-01-01T00:00:00Z" if hi is None else _instant(hi)
 
 
 def _instant(moment: datetime) -> str:

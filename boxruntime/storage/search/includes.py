@@ -88,8 +88,9 @@ def compile_identified(type_name: str, identifiers: Sequence[tuple[str | None, s
     tests = []
     for system, value in identifiers:
         leaf = {"value": value} if system is None else {"system": system, "value": value}
-        for shape in ({"identifier": [leaf]}, {"identifier": leaf}):
-            tests.append(f"resource @> {binder.jsonb(shape)}")
+        # Most types have a list of identifiers, some have one.
+        shapes = ({"identifier": [leaf]}, {"identifier": leaf})
+        tests.extend(f"resource @> {binder.jsonb(shape)}" for shape in shapes)
     return binder.statement(
         f"SELECT {COLUMNS} FROM {table_of(type_name)} WHERE {any_of(tests)} "
         f"ORDER BY id LIMIT {binder.integer(MAX_ROWS + 1)}"

@@ -5,7 +5,10 @@ S, T = "http://codes", "http://other"
 ROWS = {
     "Organization": {
         "north": {"name": "Northern Clinic", "alias": ["Café Nord"], "active": True},
-        "south": {"name": "Southern Clinic", "partOf": {"resourceType": "Organization", "id": "north"}},
+        "south": {
+            "name": "Southern Clinic",
+            "partOf": {"resourceType": "Organization", "id": "north"},
+        },
         "south-2": {"name": "Ward 2", "partOf": {"resourceType": "Organization", "id": "south"}},
     },
     "Practitioner": {
@@ -18,7 +21,11 @@ ROWS = {
             "active": True,
             "birthDate": "1980-02-29",
             "identifier": [
-                {"system": S, "value": "1", "type": {"coding": [{"system": T, "code": "MR"}], "text": "Record"}},
+                {
+                    "system": S,
+                    "value": "1",
+                    "type": {"coding": [{"system": T, "code": "MR"}], "text": "Record"},
+                },
                 {"system": T, "value": "2"},
             ],
             "telecom": [
@@ -26,12 +33,20 @@ ROWS = {
                 {"system": "email", "value": "ann@example.org"},
             ],
             "address": [{"city": "Zürich", "line": ["5 Long Road"], "use": "home"}],
-            "managingOrganization": {"resourceType": "Organization", "id": "north", "display": "North"},
+            "managingOrganization": {
+                "resourceType": "Organization",
+                "id": "north",
+                "display": "North",
+            },
             "generalPractitioner": [
                 {"resourceType": "Practitioner", "id": "doc"},
                 {"resourceType": "Organization", "id": "south"},
             ],
-            "meta": {"tag": [{"system": S, "code": "vip"}], "profile": ["http://p/one"], "source": "urn:src"},
+            "meta": {
+                "tag": [{"system": S, "code": "vip"}],
+                "profile": ["http://p/one"],
+                "source": "urn:src",
+            },
         },
         "dyke": {
             "name": [{"family": "Van Dyke", "given": ["Éva"]}],
@@ -49,7 +64,11 @@ ROWS = {
             "deceased": {"dateTime": "2020-01-01"},
             "managingOrganization": {"uri": "http://elsewhere/Organization/north"},
         },
-        "dead": {"gender": "other", "deceased": {"boolean": True}, "name": [{"text": "Rob Robinson R7"}]},
+        "dead": {
+            "gender": "other",
+            "deceased": {"boolean": True},
+            "name": [{"text": "Rob Robinson R7"}],
+        },
         "bare": {},
         "local": {
             "contained": [{"resourceType": "Organization", "id": "x", "name": "Northern Inside"}],
@@ -82,10 +101,22 @@ ROWS = {
     "Observation": {
         "weight": {
             "status": "final",
-            "code": {"coding": [{"system": S, "code": "w", "display": "Body Weight"}, {"system": T, "code": "bw"}]},
+            "code": {
+                "coding": [
+                    {"system": S, "code": "w", "display": "Body Weight"},
+                    {"system": T, "code": "bw"},
+                ]
+            },
             "subject": {"resourceType": "Patient", "id": "lee"},
             "effective": {"dateTime": "2020-01-01T10:00:00.250Z"},
-            "value": {"Quantity": {"value": 80.5, "system": "http://unitsofmeasure.org", "code": "kg", "unit": "kg"}},
+            "value": {
+                "Quantity": {
+                    "value": 80.5,
+                    "system": "http://unitsofmeasure.org",
+                    "code": "kg",
+                    "unit": "kg",
+                }
+            },
             "performer": [{"identifier": {"system": S, "value": "7"}, "display": "Dr Grey"}],
         },
         "light": {
@@ -101,8 +132,14 @@ ROWS = {
             "subject": {"resourceType": "Patient", "id": "lee"},
             "effective": {"Timing": {"event": ["2020-03-01", "2020-05-01"]}},
             "component": [
-                {"code": {"coding": [{"system": S, "code": "sys"}]}, "value": {"Quantity": {"value": 120}}},
-                {"code": {"coding": [{"system": S, "code": "dia"}]}, "value": {"Quantity": {"value": 80}}},
+                {
+                    "code": {"coding": [{"system": S, "code": "sys"}]},
+                    "value": {"Quantity": {"value": 120}},
+                },
+                {
+                    "code": {"coding": [{"system": S, "code": "dia"}]},
+                    "value": {"Quantity": {"value": 80}},
+                },
             ],
             "hasMember": [{"resourceType": "Observation", "id": "weight"}],
         },
@@ -111,7 +148,10 @@ ROWS = {
             "code": {"text": "free text only"},
             "value": {"string": "Largely normal"},
             "effective": {"instant": "2020-01-01T12:00:00+02:00"},
-            "text": {"status": "generated", "div": "<div>heart failure of the <b>left</b> side</div>"},
+            "text": {
+                "status": "generated",
+                "div": "<div>heart failure of the <b>left</b> side</div>",
+            },
             "note": [{"text": "bar baz heart"}],
         },
         "range": {
@@ -124,7 +164,11 @@ ROWS = {
     "RiskAssessment": {
         "r1": {"prediction": [{"probability": {"decimal": 0.8}}]},
         "r2": {"prediction": [{"probability": {"decimal": 0.75}}, {"probability": {"decimal": 1}}]},
-        "r3": {"prediction": [{"probability": {"Range": {"low": {"value": 0.1}, "high": {"value": 0.2}}}}]},
+        "r3": {
+            "prediction": [
+                {"probability": {"Range": {"low": {"value": 0.1}, "high": {"value": 0.2}}}}
+            ]
+        },
     },
     "Location": {
         "site": {"name": "Site", "position": {"latitude": 52.0, "longitude": 4.0}},

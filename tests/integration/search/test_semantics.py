@@ -237,6 +237,28 @@ BOTH = {
     "Location?near=52.0|4.0": {"site"},
     "Location?near=52.0|4.0|5|km": {"site", "house"},
     "Location?near=52.0|4.0|2|[mi_us]": {"site"},
+    # filter expressions
+    "Patient?_filter=gender eq female or family co yke": {"lee", "dyke"},
+    "Patient?_filter=gender eq female and birthdate eq 1980-02-29 or _id eq bare": {"lee", "bare"},
+    "Patient?_filter=not(gender pr true)": {"gone", "bare", "local"},
+    "Patient?_filter=gender pr false": {"gone", "bare", "local"},
+    "Patient?_filter=gender ne male and birthdate ge 1979": {"lee", "gone"},
+    'Patient?_filter=family eq "LEE"': {"lee"},
+    'Patient?_filter=family eq "Van Dyke"': {"dyke"},
+    "Patient?_filter=family ne lee": {"dyke", "gone"},
+    "Patient?_filter=family sw lee and given ew nn": {"lee", "gone"},
+    "Patient?_filter=(gender eq male or gender eq female) and active eq true": {"lee"},
+    "Patient?_filter=identifier eq http://codes|1": {"lee"},
+    "Patient?_filter='x' eq 1": None,
+    "Patient?_filter=organization.name sw north": {"lee", "local"},
+    "Patient?_filter=organization re Organization/north": {"lee"},
+    "Patient?_filter=.name.0.family eq Lee": {"lee"},
+    "Encounter?_filter=subject:Patient[gender eq male].family sw van": {"e2"},
+    "Encounter?_filter=date po 2020-01-02": {"e1"},
+    "Encounter?_filter=date sa 2020-05 or class eq AMB": {"e1", "e2"},
+    "Observation?_filter=value-quantity gt 80 and status eq final": {"weight"},
+    "Observation?_filter=subject:Patient.organization.name sw north and code eq w": {"weight"},
+    "Patient?_filter=family eq 'O\\'Neil'": {"gone"},
     # nothing to filter by
     "Patient?family=": ALL,
     "Patient?family=,": ALL,
@@ -282,7 +304,11 @@ async def test_string_rules_differ(search, url, fhir, root):
         ("Organization?_lastUpdated=ne2020-01-02", {"north", "south-2"}, {"north", "south-2"}),
         ("Organization?_lastUpdated=sa2020-01-02", {"south-2"}, {"south-2"}),
         ("Organization?_lastUpdated=eb2020-01-02", {"north"}, {"north"}),
-        ("Organization?_createdAt=2019", {"north", "south", "south-2"}, {"north", "south", "south-2"}),
+        (
+            "Organization?_createdAt=2019",
+            {"north", "south", "south-2"},
+            {"north", "south", "south-2"},
+        ),
     ],
 )
 async def test_last_updated_rules_differ(search, url, fhir, root):
@@ -321,4 +347,7 @@ async def test_order_is_stable(search, url, ids):
 
 async def test_several_types_are_one_list(search):
     assert await search("?_type=Patient,Group&_id=lee,g1&_sort=-_id") == ["lee", "g1"]
-    assert await search("?_type=Location,Organization&_sort=_lastUpdated&_count=2") == ["north", "south"]
+    assert await search("?_type=Location,Organization&_sort=_lastUpdated&_count=2") == [
+        "north",
+        "south",
+    ]
