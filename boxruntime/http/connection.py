@@ -33,7 +33,7 @@ class _RefusedError(Exception):
 
 
 class Connection(HttpToolsProtocol):
-    """Costs a request 0.6 us more than its base class.
+    """Costs a request as much as its base class: the server's sweep replaces its timers (2 us).
 
     `head_bytes` counts what arrived of a head that is not complete yet; reading never holds more
     than one read of the event loop (256 kB) above MAX_HEAD_BYTES.
@@ -49,7 +49,8 @@ class Connection(HttpToolsProtocol):
         self.measures = False
         self.refused = False
         self.received = 0
-        self._idle_since: float | None = None
+        self._idle_since = 0.0
+        self._idle_received = -1
         self._progress: tuple[Any, ...] = ()
         self._progress_at = time.monotonic()
         if len(self.connections) == 1:
@@ -63,7 +64,6 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.refused:
             return
-        self._unset_keepalive_if_required()
         self.received += len(data)
         was_open = self.head_open
         self.measures = self.head_bytes + len(data) > MAX_URL_BYTES
@@ -98,8 +98,21 @@ class Connection(HttpToolsProtocol):
         if self.server_state.draining and self.cycle is not None:
             self.cycle.keep_alive = False
 
+    def on_response_complete(self) -> None:
+        """Go on with the next pipelined request; no keep-alive timer, see `_Server._sweep`."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+
     def announce_close(self) -> None:
-        """Let the answer in work be the last one, if its head can still say so."""
+        """Let the answer in work be the last one, if its head can still say so.
+
+        An idle connection is idle from now on: it has the whole grace for another request.
+        """
+        self._idle_received = -1
         cycle = self.cycle
         if cycle is not None and not cycle.response_started:
             cycle.keep_alive = False
@@ -111,9 +124,10 @@ class Connection(HttpToolsProtocol):
         """
         busy = self.cycle is not None and not self.cycle.response_complete
         if (busy or self.head_open or self.pipeline) and not self.refused:
-            self._idle_since = None
+            self._idle_received = -1
             return 0.0
-        if self._idle_since is None:
+        if self._idle_received != self.received:
+            self._idle_received = self.received
             self._idle_since = now
         return now - self._idle_since
 
@@ -121,7 +135,7 @@ class Connection(HttpToolsProtocol):
         """Return since how many seconds the client owes bytes of a request; 0 = it owes none.
 
         A connection that never sent a byte owes them too; one that waits between two requests
-        is closed by the keep-alive timer instead.
+        does not.
         """
         cycle = self.cycle
         if cycle is not None and not self.head_open:

@@ -38,7 +38,7 @@ AsgiApplication: TypeAlias = Callable[
 
 EXIT_STARTUP_FAILED = 3
 BACKLOG = 4096  # Linux's own upper bound (net.core.somaxconn) since 5.4
-KEEP_ALIVE_S = 75  # longer than the edge's 30 s, so that the edge closes first and no request
+KEEP_ALIVE_S = 75.0  # longer than the edge's 30 s, so that the edge closes first and no request
 # meets a connection that is just being closed
 STALLED_S = 75.0  # a client that owes bytes of a request and sends none
 STOP_GRACE_S = 1.0
@@ -94,7 +94,6 @@ def serve(
         date_header=True,
         # Counted with the new connection itself: the limit is the last one served.
         limit_concurrency=limits.http_connections + 1,
-        timeout_keep_alive=KEEP_ALIVE_S,
     )
     config.load()
     server = _Server(config, idle_exit_s, observer)
@@ -218,9 +217,9 @@ class _Server:
             await asyncio.sleep(0.01)
 
     def _sweep(self, now: float) -> None:
-        """Close connections whose client owes bytes and sends none."""
+        """Close connections that are idle, or whose client owes bytes and sends none."""
         for connection in list(self._state.connections):
-            if connection.stalled_for(now) > STALLED_S:
+            if connection.stalled_for(now) > STALLED_S or connection.idle_for(now) > KEEP_ALIVE_S:
                 connection.close()
 
     def _refresh_date(self) -> None:

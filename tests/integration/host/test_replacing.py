@@ -1,6 +1,7 @@
 """Nothing is lost when a process, the code, the manager or the whole host is replaced."""
 
 import concurrent.futures
+import json
 import signal
 import time
 from pathlib import Path
@@ -43,6 +44,22 @@ def test_no_request_fails_during_an_upgrade_to_new_code(own_host):
         after = own_host.get(box)
         assert after["pid"] != before[box]["pid"]
         assert after["preloaded"] > before[box]["preloaded"]
+
+
+def test_idle_connection_of_the_edge_outlives_an_upgrade(own_host):
+    """The edge keeps connections for 30 s: one it uses again is answered, and asked to end."""
+    own_host.ensure("pooled")
+    connection = own_host.connection("pooled")
+    connection.request("GET", "/")
+    old = json.loads(connection.getresponse().read())["pid"]
+    own_host.result(command="upgrade")
+    assert own_host.get("pooled")["pid"] != old
+    time.sleep(1.5)
+    connection.request("GET", "/")
+    response = connection.getresponse()
+    assert json.loads(response.read())["pid"] == old
+    assert response.headers["connection"] == "close"
+    own_host.wait_until(lambda: not alive(old))
 
 
 def test_upgrade_to_broken_code_leaves_the_old_code_serving(tmp_path):
