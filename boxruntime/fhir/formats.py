@@ -11,6 +11,7 @@ from boxruntime.fhir.accept_aidbox import accepting_node
 from boxruntime.fhir.conversion import Conversion, Converted, FoundReference
 from boxruntime.fhir.empties import open_members, strip_encoded
 from boxruntime.fhir.expression import located, sorted_issues
+from boxruntime.fhir.extension_schema import are_extensions_right
 from boxruntime.fhir.inward import convert_node, named_entries
 from boxruntime.fhir.json_text import encode_json
 from boxruntime.fhir.metadata import SHADOW
@@ -62,10 +63,13 @@ def to_aidbox(
     result = _with_type(result, document, type_name)
     if "meta" in result:
         _meta_in(result, keep_meta=keep_meta)
-    if b'xtension"' in text or (b"_" in text and (b'"_' in text or b'"fhir_' in text)):
+    has_extensions = b'xtension"' in text
+    if (b"_" in text and (b'"_' in text or b'"fhir_' in text)) or (
+        has_extensions and not are_extensions_right(metadata, document)
+    ):
         state.issues += check_shape(metadata, type_name, document)
-        if rewrite and b'xtension"' in text:
-            result = rewrite_extensions(result, rewrite)
+    if rewrite and has_extensions:
+        result = rewrite_extensions(result, rewrite)
     return _converted(state, result, document, type_name)
 
 

@@ -36,8 +36,8 @@ def check_shape(
 ) -> list[Issue]:
     """Return what breaks the FHIR JSON rules; `empties` adds null, "", {} and [] ($validate).
 
-    About 12 us for a Patient with five extensions. Called on writes only for documents that
-    have an `_x` or an extension.
+    100 us for a 3 kB Patient: on writes it is called only for a document that has an `_x`, or an
+    extension that is not right.
     """
     check = _Check(metadata, type_name)
     check.object(check.table((type_name, ())), document, ())

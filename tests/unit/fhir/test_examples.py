@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from boxruntime.fhir.extension_schema import are_extensions_right
 from boxruntime.fhir.formats import accept_aidbox, to_aidbox, to_fhir
 from boxruntime.fhir.json_text import decode_json, encode_json
 from boxruntime.fhir.metadata import base_metadata
 from boxruntime.fhir.outcome import Dialect
+from boxruntime.fhir.shape import check_shape
 from boxruntime.fhir.validation import validate
 
 METADATA = base_metadata("4.0.1")
@@ -103,6 +105,12 @@ def test_the_examples_are_valid_but_for_those_that_are_not():
             assert set(found.values()) == {"Property linkId is required"}
         else:
             assert found.keys() == FAULTY.get(key, set()), key
+
+
+def test_the_quick_look_at_extensions_agrees_with_the_thorough_one():
+    for document in examples():
+        assert are_extensions_right(METADATA, document)
+        assert check_shape(METADATA, type_of(document), document) == []
 
 
 def with_primitives(value, path=()):

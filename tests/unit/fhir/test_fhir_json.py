@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from boxruntime.fhir.extension_schema import are_extensions_right
 from boxruntime.fhir.formats import to_aidbox
 from boxruntime.fhir.metadata import base_metadata
 from boxruntime.fhir.outcome import Dialect
@@ -118,6 +119,8 @@ ONE = "expected exactly one of value and extension"
     [
         ({"valueString": "x"}, [("", "Property url is required")]),
         ({"url": "u"}, [("", ONE)]),
+        ({"url": "u", "id": "e"}, [("", ONE)]),
+        ({"url": "u", "extension": [{"url": "v", "id": "e"}]}, [(".extension[0]", ONE)]),
         ({"url": "u", "valueString": "x", "valueCode": "y"}, [("", ONE)]),
         (
             {"url": "u", "valueString": "x", "extension": [{"url": "v", "valueCode": "y"}]},
@@ -168,6 +171,7 @@ def test_a_raw_extension_must_be_right_wherever_it_stands(extension, expected):
         },
     }
     for place, document in places.items():
+        assert place.startswith("Patient.birthDate") or not are_extensions_right(METADATA, document)
         for tail, message in expected:
             assert (place + tail, message) in found(document)
 
