@@ -97,6 +97,7 @@ class Application:
             policies=PolicySet(()),
             routes=_base_routes(metadata.resource_types),
             changed=self.reload,
+            current=lambda: self.box,
             authorities=_authorities(settings),
             started_at=datetime.now(UTC),
         )

@@ -98,11 +98,13 @@ class Authenticator:
             raise CredentialsError(BASIC_CHALLENGE)
         client = await self._find_client(client_id)
         stored = client.get("secret") if client else None
+        grants = client.get("grant_types") if client else None
         usable = (
             client is not None
             and isinstance(stored, str)
             and client.get("active") is not False
-            and "basic" in (client.get("grant_types") or ())
+            and isinstance(grants, list)
+            and "basic" in grants
         )
         # An unknown client costs the same time as a known one.
         matches = await self._verify(secret, stored if isinstance(stored, str) else self._decoy)

@@ -32,8 +32,10 @@ class PolicySet:
                 self._global = self._global or grant
                 continue
             for link in links if isinstance(links, list) else ():
-                if isinstance(link, dict) and "id" in link:
-                    self._linked.setdefault((link.get("resourceType", ""), link["id"]), grant)
+                if isinstance(link, dict):
+                    target = link.get("resourceType"), link.get("id")
+                    if isinstance(target[0], str) and isinstance(target[1], str):
+                        self._linked.setdefault((target[0], target[1]), grant)
 
     def decide(
         self,

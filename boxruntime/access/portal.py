@@ -54,6 +54,7 @@ def verify_portal_token(
         and claims.get("typ") == kind
         and isinstance(subject, str)
         and isinstance(jti, str)
+        and isinstance(role, str)
         and role in ROLES
     )
     if not valid:

@@ -17,23 +17,33 @@ from boxruntime.storage.schema import WATCHED
 from boxruntime.storage.store import Store
 
 
+class WrittenReference(msgspec.Struct, frozen=True):
+    """A reference whose target must exist when the transaction commits."""
+
+    entry: int | None
+    type: str
+    """The resource type that `found.path` starts at."""
+    found: FoundReference
+
+
 class Transaction(msgspec.Struct):
     """What a transaction gathers while its entries run.
 
-    `references` are (entry index, type, reference) to check before it commits; `touched` the
-    types whose meta-resources changed, to be announced after it; `entry` the index at work.
+    `touched` are the types whose meta-resources changed, to be announced after it; `owners` the
+    types whose metadata changed; `entry` the index at work, None outside of a Bundle.
     """
 
-    references: list[tuple[int, str, FoundReference]] = []
+    references: list[WrittenReference] = []
     touched: set[str] = set()
-    entry: int = 0
+    owners: set[str] = set()
+    entry: int | None = None
 
 
 class Box(msgspec.Struct, frozen=True, kw_only=True):
     """Everything an interaction may use.
 
     `transaction` is None outside of a transaction. `changed` makes this process see at once that
-    meta-resources of a type changed. `authorities` maps each Host under which the box is reached
+    meta-resources of a type changed; `current` gives the box as it is after that. `authorities` maps each Host under which the box is reached
     to the base URL that links then have.
     """
 
@@ -44,6 +54,7 @@ class Box(msgspec.Struct, frozen=True, kw_only=True):
     policies: PolicySet
     routes: RouteTable
     changed: Callable[[str], Awaitable[None]]
+    current: Callable[[], Box]
     authorities: Mapping[bytes, str]
     started_at: datetime
     transaction: Transaction | None = None

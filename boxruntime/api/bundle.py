@@ -40,7 +40,10 @@ class Entry(msgspec.Struct, kw_only=True):
     full_url: str | None
     call: Call
     id: str | None = None
-    """The id that an unconditional create will take; known beforehand for references."""
+    """The id that it will create under; known beforehand for references."""
+    searched: bool = False
+    """Its condition was searched before anything was written, and found `found`."""
+    found: str | None = None
     result: Result | None = None
 
 
@@ -118,6 +121,7 @@ def read_entry(
             base=outer.base,
             principal=outer.principal,
             rewrite=rewrite,
+            is_entry=True,
         ),
     )
 
@@ -155,7 +159,8 @@ def _entry_body(outer: Call, method: str, entry: dict[str, Any]) -> Body:
             raw = base64.b64decode(resource.get("data") or "", validate=True)
         except (binascii.Error, TypeError, ValueError):
             raise OutcomeError(Fault.INVALID, "The patch is not base64.") from None
-        return Body(raw, resource.get("contentType"))
+        content_type = resource.get("contentType")
+        return Body(raw, content_type if isinstance(content_type, str) else None)
     return Body(value=resource)
 
 

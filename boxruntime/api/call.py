@@ -128,6 +128,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     base: str
     principal: Principal
     rewrite: Mapping[str, str] | None = None
+    is_entry: bool = False
+    """It is an entry of a Bundle."""
 
     @property
     def type(self) -> str:

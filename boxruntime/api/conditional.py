@@ -6,26 +6,37 @@ Source: core specification, "Create", "Update", "Delete"; search specification, 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from boxruntime.api.box import Box
-from boxruntime.api.call import Call
+from boxruntime.api.dispatch import GOVERNING, authorize
 from boxruntime.fhir.outcome import Fault, OutcomeError
-from boxruntime.fhir.search.parse import parse_search
+from boxruntime.fhir.search.parse import SearchOptions, parse_search
+from boxruntime.fhir.search.visit import types_of
+from boxruntime.http.messages import RequestError
 from boxruntime.http.target import parse_query
 from boxruntime.storage.search.compile import compile_ids
+from boxruntime.storage.search.run import fetch
+
+if TYPE_CHECKING:
+    from boxruntime.api.box import Box
+    from boxruntime.api.call import Call
 
 Condition: TypeAlias = Sequence[tuple[str, str]]
 
-CONTROL = frozenset({"_format", "_pretty", "_no-content", "_method", "_type"})
+CONTROL = frozenset(
+    {
+        "_format", "_pretty", "_no-content", "_method", "_type", "_count", "_page", "page",
+        "_sort", "_elements", "_summary", "_total", "_result", "_timeout", "_etag", "_explain",
+    }
+)  # fmt: skip
 """Parameters that steer the answer and do not make a request conditional."""
 
 
 def search_condition(call: Call) -> Condition | None:
     """Return the criteria of the query string, None if it has none."""
-    criteria = [(name, value) for name, value in call.query if name not in CONTROL]
-    return criteria or None
+    return _criteria(call.query)
 
 
 def create_condition(call: Call) -> Condition | None:
@@ -36,17 +47,61 @@ def create_condition(call: Call) -> Condition | None:
     header = call.header(b"if-none-exist")
     if not header:
         return None
-    return parse_query(header.rpartition("?")[2].encode("latin-1")) or None
+    try:
+        return _criteria(parse_query(header.rpartition("?")[2].strip().encode("latin-1")))
+    except RequestError as error:
+        raise OutcomeError(Fault.INVALID, error.message) from None
+
+
+def _criteria(pairs: Condition) -> Condition | None:
+    return [(name, value) for name, value in pairs if name not in CONTROL] or None
+
+
+async def hold(call: Call, box: Box, condition: Condition) -> None:
+    """Let requests with the same criteria follow one another until the transaction ends.
+
+    Otherwise two that start together both find nothing, and both create.
+    """
+    text = "\x00".join((call.type, *(part for pair in sorted(condition) for part in pair)))
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    await box.store.runner.run(
+        "SELECT pg_advisory_xact_lock($1)", int.from_bytes(digest, "big", signed=True)
+    )
 
 
 async def find_one(call: Call, box: Box, condition: Condition) -> str | None:
     """Return the id of the only match, None without a match.
 
-    Raises OutcomeError MULTIPLE_MATCHES, or INVALID for unknown parameters.
+    Raises OutcomeError MULTIPLE_MATCHES, or INVALID for unknown parameters and criteria that
+    say nothing (`identifier=`).
     """
-    query = parse_search(box.metadata, call.type, condition, call.dialect, strict=True)
-    statement = compile_ids(query, limit=2)
-    records = await box.store.runner.run(statement.sql, *statement.parameters)
-    if len(records) > 1:
+    found = await find_ids(call, box, call.type, condition)
+    if len(found) > 1:
         raise OutcomeError(Fault.MULTIPLE_MATCHES, "Several resources match the criteria.")
-    return records[0]["id"] if records else None
+    return found[0] if found else None
+
+
+async def find_ids(call: Call, box: Box, resource_type: str, condition: Condition) -> list[str]:
+    """Return the ids that meet the criteria, at most two."""
+    query = parse_search(
+        box.metadata,
+        resource_type,
+        condition,
+        call.dialect,
+        strict=True,
+        options=SearchOptions(bases=tuple(dict.fromkeys(box.authorities.values()))),
+    )
+    if not all(branch.conditions for branch in query.branches):
+        raise OutcomeError(Fault.INVALID, "The criteria have no value.")
+    for reached in sorted(types_of(query) & GOVERNING):
+        # Criteria that go through a type tell what its rows hold.
+        authorize(
+            box,
+            call.principal,
+            route=call.route,
+            dialect=call.dialect,
+            method=call.method,
+            resource_type=reached,
+        )
+    records = await fetch(box.store.runner, compile_ids(query, limit=2))
+    return [record["id"] for record in records]

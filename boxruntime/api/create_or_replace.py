@@ -1,10 +1,16 @@
-"""Replacing a resource under the preconditions of the request; shared by update and patch."""
+"""Writing a valid resource: as a new one, or in the place of one. Shared by all writes.
+
+Source: core specification, "Create", "Update", "Custom resources".
+"""
 
 from __future__ import annotations
 
-from boxruntime.api.box import Box
+from typing import TYPE_CHECKING
+
+from boxruntime.api.atomic import atomically
 from boxruntime.api.call import Call, Result
-from boxruntime.api.intake import ValidResource, check_references
+from boxruntime.api.entities import METADATA, check_entity, make_tables, owner_of
+from boxruntime.api.intake import ValidResource, check_references, new_id
 from boxruntime.api.preconditions import (
     accepted_versions,
     precondition_failed,
@@ -13,36 +19,95 @@ from boxruntime.api.preconditions import (
 )
 from boxruntime.fhir.outcome import Fault, OutcomeError
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from boxruntime.api.box import Box
+    from boxruntime.storage.rows import Stored
+
+
+async def store_new(
+    call: Call, box: Box, valid: ValidResource, *, id_: str | None = None
+) -> Result:
+    """Insert a valid resource under `id_`, or a new id: 201.
+
+    Raises OutcomeError CONFLICT for an id in use.
+    """
+
+    async def work(inner: Box) -> Stored:
+        await check_references(call, inner, valid.type, valid.references)
+        return await inner.store.create(
+            valid.type, id_ or new_id(), valid.resource, fresh=id_ is None
+        )
+
+    stored = await _write(call, box, valid, work)
+    return Result(status=201, stored=stored, is_write=True)
+
 
 async def replace(call: Call, box: Box, valid: ValidResource, id_: str) -> Result:
     """Store `valid` as the next version of `id_`: 200, or 201 where it did not exist.
 
     Raises OutcomeError when If-Match or If-None-Match do not hold.
     """
-    await check_references(call, box, valid.type, valid.references)
-    if requires_absent(call):
-        try:
-            stored = await box.store.create(valid.type, id_, valid.resource, fresh=False)
-        except OutcomeError as error:
-            if error.fault is Fault.CONFLICT:
-                raise precondition_failed("The resource exists already.") from None
-            raise
-    else:
-        must_exist = requires_existing(call)
-        try:
-            stored = await box.store.update(
-                valid.type,
-                id_,
-                valid.resource,
-                if_match=accepted_versions(call),
-                dialect=call.dialect,
-                creates=not must_exist,
-            )
-        except OutcomeError as error:
-            if must_exist and error.fault in {Fault.NOT_FOUND, Fault.GONE}:
-                raise precondition_failed("The resource does not exist.") from None
-            raise
-    await box.note_write(valid.type)
+
+    async def work(inner: Box) -> Stored:
+        await check_references(call, inner, valid.type, valid.references)
+        if requires_absent(call):
+            return await _create_absent(inner, valid, id_)
+        return await _update(call, inner, valid, id_)
+
+    stored = await _write(call, box, valid, work)
     return Result(
         status=200 if stored.status == "updated" else 201, stored=stored, is_write=True
     )
+
+
+async def _write(
+    call: Call, box: Box, valid: ValidResource, work: Callable[[Box], Awaitable[Stored]]
+) -> Stored:
+    if valid.type in METADATA:
+        stored = await atomically(box, call.dialect, lambda inner: _metadata(inner, valid, work))
+    else:
+        stored = await work(box)
+    await box.note_write(valid.type)
+    return stored
+
+
+async def _metadata(
+    box: Box, valid: ValidResource, work: Callable[[Box], Awaitable[Stored]]
+) -> Stored:
+    """Write an Entity or Attribute with what it brings about, in a transaction."""
+    stored = await work(box)
+    if valid.type == "Entity":
+        check_entity(box, stored.id, valid.resource)
+        await make_tables(box, stored.id, valid.resource)
+    owner = owner_of(valid.type, stored.id, valid.resource)
+    if box.transaction is not None and owner is not None:
+        box.transaction.owners.add(owner)
+    return stored
+
+
+async def _create_absent(box: Box, valid: ValidResource, id_: str) -> Stored:
+    try:
+        return await box.store.create(valid.type, id_, valid.resource, fresh=False)
+    except OutcomeError as error:
+        if error.fault is Fault.CONFLICT:
+            raise precondition_failed("The resource exists already.") from None
+        raise
+
+
+async def _update(call: Call, box: Box, valid: ValidResource, id_: str) -> Stored:
+    must_exist = requires_existing(call)
+    try:
+        return await box.store.update(
+            valid.type,
+            id_,
+            valid.resource,
+            if_match=accepted_versions(call),
+            dialect=call.dialect,
+            creates=not must_exist,
+        )
+    except OutcomeError as error:
+        if must_exist and error.fault in {Fault.NOT_FOUND, Fault.GONE}:
+            raise precondition_failed("The resource does not exist.") from None
+        raise

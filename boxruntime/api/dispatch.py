@@ -46,6 +46,24 @@ def authorize(
         raise OutcomeError(Fault.FORBIDDEN, "Access Denied")
 
 
+def may_see(call: Call, box: Box, resource_type: str) -> bool:
+    """Tell whether the caller may read a type that a request reaches beside its own."""
+    if resource_type not in GOVERNING:
+        return True
+    try:
+        authorize(
+            box,
+            call.principal,
+            route=call.route,
+            dialect=call.dialect,
+            method=call.method,
+            resource_type=resource_type,
+        )
+    except OutcomeError:
+        return False
+    return True
+
+
 async def run(call: Call, box: Box) -> Result:
     """Authorize a call and run it. Raises OutcomeError."""
     authorize(

@@ -14,15 +14,18 @@ from typing import Any
 import msgspec
 
 from boxruntime.access.secrets import MalformedHashError, hash_secret, is_hashed
-from boxruntime.api.box import Box
+from boxruntime.api.box import Box, WrittenReference
 from boxruntime.api.call import Call
+from boxruntime.api.entry_references import fill_queries
 from boxruntime.fhir.empties import strip_empty
 from boxruntime.fhir.formats import FoundReference, accept_aidbox, to_aidbox
+from boxruntime.fhir.json_text import encode_json
 from boxruntime.fhir.metadata import Metadata
-from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
+from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError, Path
 from boxruntime.fhir.validation import validate
 
 _ID = re.compile(r"[A-Za-z0-9\-._]{1,255}")
+_RESERVED = frozenset({".", "..", "_history", "_search"})  # no path could name them
 SKIP_HEADER = b"aidbox-validation-skip"
 
 
@@ -43,7 +46,7 @@ def new_id() -> str:
 
 def check_id(id_: object, resource_type: str) -> str:
     """Return the id if a resource may have it. Raises OutcomeError UNPROCESSABLE."""
-    if isinstance(id_, str) and _ID.fullmatch(id_) and id_ not in {".", ".."}:
+    if isinstance(id_, str) and _ID.fullmatch(id_) and id_ not in _RESERVED:
         return id_
     raise OutcomeError(
         Fault.UNPROCESSABLE,
@@ -96,6 +99,7 @@ async def accept(call: Call, box: Box, document: dict[str, Any]) -> ValidResourc
     issues = converted.issues + validate(metadata, resource_type, resource, call.dialect)
     if issues:
         raise OutcomeError(Fault.UNPROCESSABLE, issues)
+    _check_storable(resource_type, resource)
     await _hash_passwords(metadata, resource_type, resource)
     return ValidResource(
         type=resource_type, id=id_, resource=resource, references=converted.references
@@ -107,19 +111,23 @@ async def check_references(
 ) -> None:
     """Return if every reference to this box has a target, or will be checked at commit.
 
-    Raises OutcomeError UNPROCESSABLE naming each dangling reference.
+    `Type?query` references of a transaction are resolved first, in place. Raises OutcomeError
+    UNPROCESSABLE naming each dangling reference.
     """
+    if any(found.query is not None for found in references):
+        await fill_queries(call, box, resource_type, references)
     if not references or skips_references(call, box):
         return
     if box.transaction is not None:
-        index = box.transaction.entry
-        box.transaction.references.extend((index, resource_type, found) for found in references)
+        entry = box.transaction.entry
+        box.transaction.references.extend(
+            WrittenReference(entry, resource_type, found) for found in references
+        )
         return
-    issues = await dangling(box, references)
-    if issues:
+    missing = await dangling(box, references)
+    if missing:
         raise OutcomeError(
-            Fault.UNPROCESSABLE,
-            [msgspec.structs.replace(issue, type_name=resource_type) for issue in issues],
+            Fault.UNPROCESSABLE, [dangling_issue(found, resource_type) for found in missing]
         )
 
 
@@ -131,35 +139,74 @@ def skips_references(call: Call, box: Box) -> bool:
     return header is not None and "reference" in {part.strip() for part in header.split(",")}
 
 
-async def dangling(box: Box, references: list[FoundReference]) -> list[Issue]:
-    """Return an issue for each reference whose target does not exist."""
+async def dangling(box: Box, references: list[FoundReference]) -> list[FoundReference]:
+    """Return those references whose target does not exist."""
     wanted: dict[str, set[str]] = defaultdict(set)
     for found in references:
-        if found.resource_type in box.metadata.resource_types:
+        if found.id is not None and found.resource_type in box.metadata.resource_types:
             wanted[found.resource_type].add(found.id)
     existing = await box.store.existing(wanted)
-    return [
-        Issue(
-            message=f"Reference to {found.resource_type}/{found.id} which does not exist",
-            path=found.path,
-            code="invalid",
+    return [found for found in references if (found.resource_type, found.id) not in existing]
+
+
+def dangling_issue(found: FoundReference, resource_type: str) -> Issue:
+    """Return the issue of a dangling reference inside a resource of a type."""
+    return Issue(
+        message=f"Reference to {found.resource_type}/{found.id} which does not exist",
+        path=found.path,
+        type_name=resource_type,
+        code="invalid",
+    )
+
+
+def _check_storable(resource_type: str, resource: dict[str, Any]) -> None:
+    """Refuse the one character that PostgreSQL cannot store in a text: NUL."""
+    if b"\\u0000" in encode_json(resource) and (path := _nul_path(resource)) is not None:
+        raise OutcomeError(
+            Fault.UNPROCESSABLE,
+            Issue(message="a character that cannot be stored", path=path, type_name=resource_type),
         )
-        for found in references
-        if (found.resource_type, found.id) not in existing
-    ]
+
+
+def _nul_path(value: Any) -> Path | None:
+    if isinstance(value, str):
+        return () if "\x00" in value else None
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
+    for key, item in items:
+        if isinstance(key, str) and "\x00" in key:
+            return ()
+        below = _nul_path(item)
+        if below is not None:
+            return (key, *below)
+    return None
+
+
+def secret_elements(metadata: Metadata, resource_type: str) -> tuple[str, ...]:
+    """Return the elements of a type that hold passwords: hashed at rest, left out of history."""
+    cache = metadata.artefacts("passwords")
+    names: tuple[str, ...] | None = cache.get(resource_type)
+    if names is None:
+        definition = metadata.find_type(resource_type)
+        elements = definition.elements if definition is not None else {}
+        names = tuple(name for name, element in elements.items() if element.type == "password")
+        cache[resource_type] = names
+    return names
 
 
 async def _hash_passwords(
     metadata: Metadata, resource_type: str, resource: dict[str, Any]
 ) -> None:
     """Replace plain values of elements of type `password` by their hash, in place."""
-    definition = metadata.find_type(resource_type)
-    if definition is None:
-        return
-    for name, element in definition.elements.items():
-        if element.type != "password" or name not in resource:
+    for name in secret_elements(metadata, resource_type):
+        secret = resource.get(name)
+        if secret is None:
             continue
-        secret = resource[name]
         try:
             hashed = is_hashed(secret)
         except MalformedHashError:

@@ -19,12 +19,12 @@ _PAGE_NAMES = ("page", "_page")
 class PageRequest(NamedTuple):
     """Which slice is asked for; `number` counts from 1."""
 
-    count: int
+    size: int
     number: int
 
     @property
     def offset(self) -> int:
-        return (self.number - 1) * self.count
+        return (self.number - 1) * self.size
 
 
 def read_page(call: Call) -> PageRequest:
@@ -41,7 +41,7 @@ def read_page(call: Call) -> PageRequest:
 
 def page_links(call: Call, page: PageRequest, total: int) -> list[dict[str, str]]:
     """Return the links of a page whose total is known; relative at root, absolute at /fhir."""
-    last = max(1, -(-total // page.count)) if page.count else 1
+    last = max(1, -(-total // page.size)) if page.size else 1
     links = [("first", 1), ("self", page.number)]
     if page.number < last:
         links.append(("next", page.number + 1))

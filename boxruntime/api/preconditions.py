@@ -15,6 +15,7 @@ from boxruntime.storage.rows import Stored
 
 _TAG = re.compile(r'(?:W/)?"?([^",\s]+)"?')
 ANY = "*"
+MAX_DIGITS = 19  # a longer number is no bigint, so no version either
 
 
 def tags(header: str) -> frozenset[str]:
@@ -30,7 +31,9 @@ def accepted_versions(call: Call) -> frozenset[int] | None:
     found = tags(header)
     if ANY in found:
         return None
-    return frozenset(int(tag) for tag in found if tag.isascii() and tag.isdigit())
+    return frozenset(
+        int(tag) for tag in found if tag.isascii() and tag.isdigit() and len(tag) < MAX_DIGITS
+    )
 
 
 def requires_existing(call: Call) -> bool:

@@ -82,6 +82,7 @@ def render_result(
             and not stored.overlaps
             and not pretty
             and stored.text is not None
+            and stored.text.startswith("{")
         ):
             headers.append(_JSON[call.dialect])
             return Response(result.status, headers, _spliced(stored))
@@ -105,8 +106,9 @@ def _spliced(stored: Stored) -> bytes:
     """
     text = stored.text or "{}"
     rest = text[1:] if text == "{}" else "," + text[1:]
+    resource_type, id_ = encode_json([stored.resource_type, stored.id]).decode()[1:-1].split(",", 1)
     return (
-        f'{{"resourceType":"{stored.resource_type}","id":"{stored.id}",'
+        f'{{"resourceType":{resource_type},"id":{id_},'
         f'"meta":{{"versionId":"{stored.txid}","lastUpdated":"{instant(stored.ts)}",'
         f'"createdAt":"{instant(stored.cts)}"}}{rest}'
     ).encode()

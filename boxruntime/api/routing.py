@@ -1,7 +1,7 @@
 """From method and path to a row of the routes table, for both bases.
 
 A parameter named `type` matches the resource types of the box, custom ones included; every other
-parameter takes any segment that does not begin with "_" or "$".
+parameter takes any segment that does not begin with "$" and is no `_history` or `_search`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from boxruntime.fhir.outcome import Dialect
 from boxruntime.http.router import Router
 
 
-def _is_plain(segment: str) -> bool:
-    return segment[0] not in "_$"
+def _is_id(segment: str) -> bool:
+    return segment[0] != "$" and segment not in {"_history", "_search"}
 
 
 class RouteTable:
@@ -24,8 +24,15 @@ class RouteTable:
         predicates = {
             "type": resource_types.__contains__,
             "target": resource_types.__contains__,
-            "id": _is_plain,
+            "id": _is_id,
         }
+        self.interactions = {
+            dialect: frozenset(
+                route.interaction for route in routes if route.operation_id(dialect) is not None
+            )
+            for dialect in Dialect
+        }
+        """What the routes under either base offer, for the CapabilityStatement."""
         self._routers: dict[Dialect, Router[Route]] = {}
         for dialect in Dialect:
             router: Router[Route] = Router(predicates)

@@ -29,8 +29,10 @@ async def read_request(scope: Scope, receive: Receive, max_body_bytes: int) -> R
     headers: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
         headers[name] = headers[name] + b", " + value if name in headers else value
-    declared = headers.get(b"content-length")
-    if declared is not None and int(declared) > max_body_bytes:
+    declared = headers.get(b"content-length", b"0")
+    if not declared.isdigit():
+        raise RequestError(400, "The Content-Length is not a number.")
+    if int(declared[:20]) > max_body_bytes:
         raise RequestError(413, "The body is too large.")
     body = await _read_body(receive, max_body_bytes)
     encoding = headers.get(b"content-encoding")
@@ -84,7 +86,7 @@ def _decoded(body: bytes, encoding: bytes, max_body_bytes: int) -> bytes:
         raise RequestError(400, "The body is not valid gzip.") from None
     if len(decoded) > max_body_bytes:
         raise RequestError(413, "The body is too large.")
-    if not stream.eof:
+    if not stream.eof or stream.unused_data:
         raise RequestError(400, "The body is not valid gzip.")
     return decoded
 

@@ -30,7 +30,16 @@ _MEDIA = {
     "application/x-yaml": Format.YAML,
     "text/x-yaml": Format.YAML,
 }
-_WILD = {"*/*": Format.JSON, "application/*": Format.JSON, "text/*": Format.YAML}
+_RANGES = {
+    "*/*": (Format.JSON, Format.YAML),
+    "application/*": (Format.JSON,),
+    "text/*": (Format.YAML,),
+}
+_OWN = {
+    Format.JSON: {"application/json", "application/fhir+json"},
+    Format.YAML: {"text/yaml"},
+}
+"""The types that the answer may be sent as."""
 
 
 def media_type(header: str | None) -> str:
@@ -69,17 +78,36 @@ def answer_format(accept: str | None, format_parameter: str | None) -> Format:
         return found
     if not accept or accept == "*/*":
         return Format.JSON
+    refused = {name for name, quality in _entries(accept) if not quality > 0}
     best: tuple[float, Format] | None = None
-    for entry in accept.split(","):
-        name, _, parameters = entry.partition(";")
-        name = name.strip().lower()
-        found = _MEDIA.get(name) or _WILD.get(name)
-        quality = _quality(parameters)
-        if found is not None and quality > 0 and (best is None or quality > best[0]):
-            best = (quality, found)
+    for name, quality in _entries(accept):
+        for found in _meant_by(name, refused):
+            if quality > 0 and (best is None or quality > best[0]):
+                best = (quality, found)
     if best is None:
         raise RequestError(406, "None of the accepted media types is supported.")
     return best[1]
+
+
+def names_fhir(accept: str | None) -> bool:
+    """Tell whether an Accept header asks for a resource rather than for what it holds."""
+    return any(name in _MEDIA and quality > 0 for name, quality in _entries(accept or ""))
+
+
+def _entries(accept: str) -> list[tuple[str, float]]:
+    entries = []
+    for entry in accept.split(","):
+        name, _, parameters = entry.partition(";")
+        entries.append((name.strip().lower(), _quality(parameters)))
+    return entries
+
+
+def _meant_by(name: str, refused: set[str]) -> list[Format]:
+    """Return the formats that an entry means; a range leaves out what is refused by name."""
+    found = _MEDIA.get(name)
+    if found is not None:
+        return [found]
+    return [each for each in _RANGES.get(name, ()) if not refused & _OWN[each]]
 
 
 def _quality(parameters: str) -> float:

@@ -48,7 +48,7 @@ class Router(Generic[T]):
         for known, _, child in node.parameters:
             if known == name:
                 return child
-        child: _Node[T] = _Node()
+        child = _Node()
         node.parameters.append((name, self._predicates.get(name, lambda _: True), child))
         return child
 

@@ -21,6 +21,7 @@ from ruamel.yaml.representer import SafeRepresenter
 from ruamel.yaml.resolver import BaseResolver
 
 MAX_ALIASES = 100  # expansion bombs need far more; hand-written documents far fewer
+MAX_CHARACTERS = 2_000_000  # read at 90 kB a second, while the process does nothing else
 MAX_DEPTH = 200
 MAX_NODES = 5_000_000  # a Bundle of 10,000 resources has about 2 million
 
@@ -109,6 +110,8 @@ _Representer.add_representer(int, _Representer.represent_number)
 
 def decode_yaml(text: str) -> Any:
     """Return the value of one YAML document. Raises YamlError."""
+    if len(text) > MAX_CHARACTERS:
+        raise YamlError("too large as YAML; send it as JSON")
     reader = YAML(typ="safe", pure=True)
     reader.Resolver = _Resolver
     reader.Constructor = _Constructor

@@ -22,21 +22,28 @@ RETRY_S = 1.0
 
 
 async def load_all(runner: Runner, resource_type: str, *, own_only: bool = False) -> list[dict[str, Any]]:
-    """Return all resources of a type with their ids; `own_only` leaves out built-in rows."""
+    """Return all resources of a type with their ids; `own_only` leaves out built-in rows.
+
+    A document that is no object (people write rows by SQL) is left out.
+    """
     where = "WHERE txid > 0" if own_only else ""
     records = await runner.run(
         f"SELECT id, resource::text AS resource FROM {quoted_table(resource_type)} {where} "
         "ORDER BY txid, id"
     )
+    documents = [(record["id"], decode_json(record["resource"])) for record in records]
     return [
-        {**decode_json(record["resource"]), "resourceType": resource_type, "id": record["id"]}
-        for record in records
+        {**document, "resourceType": resource_type, "id": id_}
+        for id_, document in documents
+        if isinstance(document, dict)
     ]
 
 
 class ChangeListener:
-    """Calls `on_change(table)` for every announced change, and `on_change(None)` when some may
-    have been missed because the connection was lost."""
+    """Calls `on_change(table)` for every announced change.
+
+    And `on_change(None)` when some may have been missed because the connection was lost.
+    """
 
     def __init__(
         self, database: Database, on_change: Callable[[str | None], Awaitable[None]]
@@ -73,7 +80,17 @@ class ChangeListener:
             table = await self._queue.get()
             if table is None:
                 await self._reconnect()
-            await self._on_change(table)
+            await self._tell(table)
+
+    async def _tell(self, table: str | None) -> None:
+        """Tell of a change until it was understood: what is kept must not stay stale."""
+        while True:
+            try:
+                await self._on_change(table)
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
 
     async def _reconnect(self) -> None:
         while True:

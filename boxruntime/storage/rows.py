@@ -7,7 +7,7 @@ Source: core specification, "Storage model".
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -20,6 +20,8 @@ COLUMNS = (
     "resource ?| '{id,resourceType,meta}' AS overlaps"
 )
 """What every SELECT of rows asks for; `overlaps`: the document repeats what columns hold."""
+
+_UNKNOWN = datetime.fromtimestamp(0, UTC)
 
 SERVER_META = frozenset({"versionId", "lastUpdated", "createdAt"})
 
@@ -46,6 +48,8 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     def resource(self) -> dict[str, Any]:
         """Return the whole resource in Aidbox format: a new top level, shared below."""
         document = self.document if self.document is not None else decode_json(self.text or "{}")
+        if not isinstance(document, dict):
+            document = {}  # written by SQL; the columns are a resource all the same
         meta = document.get("meta")
         merged = {} if not isinstance(meta, dict) else dict(meta)
         merged["versionId"] = str(self.txid)
@@ -70,8 +74,9 @@ def stored_from(record: asyncpg.Record) -> Stored:
         resource_type=record["resource_type"],
         id=record["id"],
         txid=record["txid"],
-        ts=record["ts"],
-        cts=record["cts"],
+        # People write rows by SQL, and these columns take NULL.
+        ts=record["ts"] or _UNKNOWN,
+        cts=record["cts"] or record["ts"] or _UNKNOWN,
         status=record["status"],
         text=record["resource"],
         overlaps=record["overlaps"],

@@ -41,10 +41,16 @@ END $$;
 
 def table_ddl(resource_type: str) -> str:
     """Return the repeatable DDL of one type's table pair."""
+    return ";".join(table_statements(resource_type)) + ";"
+
+
+def table_statements(resource_type: str) -> tuple[str, str]:
+    """Return the same one statement each, for a connection that runs them prepared."""
     table = quoted_table(resource_type)
     history = quoted_table(resource_type + "_history")
     literal = "'" + resource_type.replace("'", "''") + "'"
-    return f"""
+    return (
+        f"""
 CREATE TABLE IF NOT EXISTS {table} (
   id text PRIMARY KEY,
   txid bigint NOT NULL,
@@ -53,9 +59,10 @@ CREATE TABLE IF NOT EXISTS {table} (
   resource_type text DEFAULT {literal},
   status resource_status NOT NULL,
   resource jsonb NOT NULL
-);
-CREATE TABLE IF NOT EXISTS {history} (LIKE {table} INCLUDING DEFAULTS, PRIMARY KEY (id, txid));
-"""
+)""",
+        f"""
+CREATE TABLE IF NOT EXISTS {history} (LIKE {table} INCLUDING DEFAULTS, PRIMARY KEY (id, txid))""",
+    )
 
 
 def watch_ddl(resource_type: str) -> str:

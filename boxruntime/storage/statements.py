@@ -5,6 +5,10 @@ the version and the time come as parameters ($txid, $ts) instead, for all entrie
 
 The row is locked before it is copied: without FOR UPDATE two concurrent updates copy the same
 stale version to history, which was seen within seconds of load.
+
+A transaction draws its version before it holds any lock, so another writer may have given a row a
+higher one meanwhile. Then, and for a second write to one row, the row takes a fresh version:
+otherwise its versions would not rise with time.
 Source: core specification, "Storage model".
 """
 
@@ -44,11 +48,14 @@ def statements_for(resource_type: str, *, keeps_history: bool = True) -> Stateme
     row = "id, txid, ts, cts, resource_type, status, resource"
     # `resource_type` may be absent from the INSERT: its default is the table's own type.
     old = f"old AS MATERIALIZED (SELECT {row} FROM {table} WHERE id = $1 FOR UPDATE)"
+    txid = "CASE WHEN $2::bigint > coalesce({before}, -1) THEN $2 ELSE nextval('transaction_id_seq') END"
+    ts = "CASE WHEN $2::bigint > coalesce({before}, -1) THEN $3::timestamptz ELSE clock_timestamp() END"
     stamp = (
-        "stamp AS (SELECT coalesce($2::bigint, nextval('transaction_id_seq')) AS txid, "
-        "coalesce($3::timestamptz, clock_timestamp()) AS ts"
+        f"stamp AS (SELECT {txid.format(before='old.txid')} AS txid, "
+        f"{ts.format(before='old.txid')} AS ts FROM old "
+        "WHERE $4::bigint[] IS NULL OR old.txid = ANY($4::bigint[]))"
     )
-    matching = " FROM old WHERE $4::bigint[] IS NULL OR old.txid = ANY($4::bigint[]))"
+    past = f"(SELECT max(txid) FROM {history} WHERE id = {{id}})"
     keep = (
         f", kept AS (INSERT INTO {history} ({row}) SELECT old.* FROM old, stamp)"
         if keeps_history
@@ -59,10 +66,6 @@ def statements_for(resource_type: str, *, keeps_history: bool = True) -> Stateme
         "old.resource_type, 'deleted', old.resource FROM old, stamp)"
         if keeps_history
         else ""
-    )
-    status = (
-        f"CASE WHEN $5::bool AND EXISTS (SELECT 1 FROM {history} WHERE id = $1) "
-        "THEN 'recreated' ELSE 'created' END::resource_status"
     )
     return Statements(
         # $1 id
@@ -76,22 +79,29 @@ def statements_for(resource_type: str, *, keeps_history: bool = True) -> Stateme
         ever=f"SELECT 1 FROM {history} WHERE id = $1 LIMIT 1",
         # $1 id, $2 txid, $3 ts, $4 document, $5 may the id have a past
         create=(
-            f"WITH {stamp}) INSERT INTO {table} (id, txid, ts, cts, status, resource) "
-            f"SELECT $1, stamp.txid, stamp.ts, stamp.ts, {status}, $4::text::jsonb FROM stamp "
+            f"WITH past AS MATERIALIZED (SELECT CASE WHEN $5::bool "
+            f"THEN {past.format(id='$1')} END AS txid), "
+            f"stamp AS (SELECT {txid.format(before='past.txid')} AS txid, "
+            f"{ts.format(before='past.txid')} AS ts, past.txid AS past FROM past) "
+            f"INSERT INTO {table} (id, txid, ts, cts, status, resource) "
+            "SELECT $1, stamp.txid, stamp.ts, stamp.ts, CASE WHEN stamp.past IS NULL "
+            "THEN 'created' ELSE 'recreated' END::resource_status, $4::text::jsonb FROM stamp "
             "ON CONFLICT (id) DO NOTHING RETURNING txid, ts, cts, status::text AS status"
         ),
         # $1 ids, $2 txid, $3 ts, $4 documents; answers the ids that were free
         create_many=(
+            f"WITH new AS MATERIALIZED (SELECT sent.*, {past.format(id='sent.id')} AS past "
+            "FROM unnest($1::text[], $4::text[]) AS sent(id, document)), "
+            f"stamp AS MATERIALIZED (SELECT new.*, {txid.format(before='new.past')} AS txid, "
+            f"{ts.format(before='new.past')} AS ts FROM new) "
             f"INSERT INTO {table} (id, txid, ts, cts, status, resource) "
-            f"SELECT new.id, $2::bigint, $3::timestamptz, $3::timestamptz, "
-            f"CASE WHEN EXISTS (SELECT 1 FROM {history} WHERE {history}.id = new.id) "
-            "THEN 'recreated' ELSE 'created' END::resource_status, new.document::jsonb "
-            "FROM unnest($1::text[], $4::text[]) AS new(id, document) "
-            "ON CONFLICT (id) DO NOTHING RETURNING id, status::text AS status"
+            "SELECT id, txid, ts, ts, CASE WHEN past IS NULL THEN 'created' ELSE 'recreated' END"
+            "::resource_status, document::jsonb FROM stamp "
+            "ON CONFLICT (id) DO NOTHING RETURNING id, txid, ts, status::text AS status"
         ),
         # $1 id, $2 txid, $3 ts, $4 accepted versions or NULL, $5 document
         update=(
-            f"WITH {old}, {stamp}{matching}{keep}, new AS ("
+            f"WITH {old}, {stamp}{keep}, new AS ("
             f"UPDATE {table} AS t SET txid = stamp.txid, ts = stamp.ts, status = 'updated', "
             "resource = $5::text::jsonb FROM stamp WHERE t.id = $1 "
             "RETURNING t.txid, t.ts, t.cts, t.status::text AS status) "
@@ -100,7 +110,7 @@ def statements_for(resource_type: str, *, keeps_history: bool = True) -> Stateme
         ),
         # $1 id, $2 txid, $3 ts, $4 accepted versions or NULL
         delete=(
-            f"WITH {old}, {stamp}{matching}{keep}{keep_deleted}, gone_row AS ("
+            f"WITH {old}, {stamp}{keep}{keep_deleted}, gone_row AS ("
             f"DELETE FROM {table} AS t USING stamp WHERE t.id = $1 RETURNING t.id) "
             "SELECT old.id, old.cts, old.resource_type, old.resource::text AS resource, "
             "old.resource ?| '{id,resourceType,meta}' AS overlaps, stamp.txid, stamp.ts, "

@@ -13,7 +13,7 @@ from boxruntime.fhir.json_text import encode_json
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
 from boxruntime.storage.database import Runner
 from boxruntime.storage.rows import Stored, document_of, stored_from
-from boxruntime.storage.statements import Statements, quoted_table, statements_for
+from boxruntime.storage.statements import Statements, statements_for
 
 VERSION_MISMATCH = "Version Id mismatch"
 MAX_ATTEMPTS = 8  # an upsert meets another's insert or delete at most a few times in a row
@@ -26,11 +26,27 @@ class Stamp(NamedTuple):
     ts: datetime
 
 
+class Slice(NamedTuple):
+    """Which versions of a history are asked for.
+
+    `since` and `before`: written at or after, and before; `after_txid`: a higher version;
+    `current_from`: not replaced or deleted by this moment yet.
+    """
+
+    limit: int
+    offset: int
+    after_txid: int | None = None
+    since: datetime | None = None
+    before: datetime | None = None
+    current_from: datetime | None = None
+
+
 class Page(NamedTuple):
-    """A slice of versions or rows with the number there are in all."""
+    """A slice of versions, the number there are in all, and the newest txid among those."""
 
     rows: list[Stored]
     total: int
+    newest: int
 
 
 class Store:
@@ -40,7 +56,6 @@ class Store:
         self.runner = runner
         self.without_history = without_history
         self._stamp: Stamp | None = None
-        self._written: set[tuple[str, str]] = set()
 
     @classmethod
     async def in_transaction(cls, runner: Runner, *, without_history: frozenset[str]) -> Store:
@@ -100,50 +115,67 @@ class Store:
         return found
 
     async def history(
-        self,
-        resource_type: str,
-        *,
-        id_: str | None = None,
-        after_txid: int | None = None,
-        since: datetime | None = None,
-        limit: int,
-        offset: int,
+        self, resource_type: str, slice_: Slice, *, id_: str | None = None
     ) -> Page:
         """Return versions, newest first. Raises OutcomeError NOT_FOUND for an unknown id."""
-        conditions, parameters = _history_conditions(id_, after_txid, since)
-        source = self._sql(resource_type).versions
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        count = f"SELECT count(*) AS total FROM ({source}{where}) AS counted"
-        total: int = (await self.runner.run(count, *parameters))[0]["total"]
-        if total == 0 and id_ is not None and not await self._is_known(resource_type, id_):
+        page = await self._versions([resource_type], slice_, id_)
+        if not page.total and id_ is not None and not await self._is_known(resource_type, id_):
             raise OutcomeError(Fault.NOT_FOUND, "The resource does not exist.")
-        rows = await self.runner.run(
-            f"{source}{where} ORDER BY txid DESC, id LIMIT {int(limit)} OFFSET {int(offset)}",
+        return page
+
+    async def system_history(self, resource_types: Sequence[str], slice_: Slice) -> Page:
+        """Return versions of all given types, newest first."""
+        return await self._versions(resource_types, slice_, None)
+
+    async def _versions(
+        self, resource_types: Sequence[str], slice_: Slice, id_: str | None
+    ) -> Page:
+        if not resource_types:
+            return Page([], 0, 0)
+        source, parameters = self._version_source(resource_types, slice_, id_)
+        (counted,) = await self.runner.run(
+            f"SELECT count(*) AS total, coalesce(max(txid), 0) AS newest FROM ({source}) AS counted",
             *parameters,
         )
-        return Page([stored_from(row) for row in rows], total)
-
-    async def system_history(
-        self,
-        resource_types: Sequence[str],
-        *,
-        after_txid: int | None = None,
-        since: datetime | None = None,
-        limit: int,
-        offset: int,
-    ) -> Page:
-        """Return versions of all given types, newest first."""
-        conditions, parameters = _history_conditions(None, after_txid, since)
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        source = " UNION ALL ".join(f"({self._sql(name).versions}{where})" for name in resource_types)
-        count = f"SELECT count(*) AS total FROM ({source}) AS counted"
-        total: int = (await self.runner.run(count, *parameters))[0]["total"]
         rows = await self.runner.run(
             f"SELECT * FROM ({source}) AS every ORDER BY txid DESC, resource_type, id "
-            f"LIMIT {int(limit)} OFFSET {int(offset)}",
+            f"LIMIT {int(slice_.limit)} OFFSET {int(slice_.offset)}",
             *parameters,
         )
-        return Page([stored_from(row) for row in rows], total)
+        return Page([stored_from(row) for row in rows], counted["total"], counted["newest"])
+
+    def _version_source(
+        self, resource_types: Sequence[str], slice_: Slice, id_: str | None
+    ) -> tuple[str, list[Any]]:
+        """Return a SELECT of the versions that the slice is cut from, and its parameters."""
+        conditions: list[str] = []
+        parameters: list[Any] = []
+        for clause, value in (
+            ("v.id = ${}", id_),
+            ("v.txid > ${}", slice_.after_txid),
+            ("v.ts >= ${}", slice_.since),
+            ("v.ts < ${}", slice_.before),
+        ):
+            if value is not None:
+                parameters.append(value)
+                conditions.append(clause.format(len(parameters)))
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        selects = []
+        for name in resource_types:
+            statements = self._sql(name)
+            select = f"{statements.versions}{where}"
+            if slice_.current_from is not None:
+                # A version is current until its successor; a later one than the period began
+                # replaces it, so it was current in the period unless that came before.
+                parameters.append(slice_.current_from)
+                select += (
+                    f"{' AND' if where else ' WHERE'} NOT EXISTS (SELECT 1 FROM "
+                    f"({statements.versions}) AS w WHERE w.id = v.id AND w.txid > v.txid "
+                    f"AND w.ts <= ${len(parameters)}) AND (v.status <> 'deleted' "
+                    f"OR v.ts > ${len(parameters)})"
+                )
+            selects.append(f"({select})")
+        return " UNION ALL ".join(selects), parameters
 
     # Writing
 
@@ -153,19 +185,17 @@ class Store:
         Raises OutcomeError CONFLICT if the id is in use.
         """
         document = document_of(resource)
-        stamp = self._next_stamp(resource_type, id_)
         records = await self.runner.run(
             self._sql(resource_type).create,
             id_,
-            stamp and stamp.txid,
-            stamp and stamp.ts,
+            self._stamp and self._stamp.txid,
+            self._stamp and self._stamp.ts,
             encode_json(document).decode(),
             not fresh,
         )
         if not records:
             raise OutcomeError(Fault.CONFLICT, "The resource exists already.")
         record = records[0]
-        self._written.add((resource_type, id_))
         return Stored(
             resource_type=resource_type,
             id=id_,
@@ -190,19 +220,18 @@ class Store:
             self._stamp.ts,
             [encode_json(document).decode() for document in documents],
         )
-        statuses = {record["id"]: record["status"] for record in records}
-        self._written.update((resource_type, id_) for id_ in statuses)
+        made = {record["id"]: record for record in records}
         return [
             Stored(
                 resource_type=resource_type,
                 id=id_,
-                txid=self._stamp.txid,
-                ts=self._stamp.ts,
-                cts=self._stamp.ts,
-                status=statuses[id_],
+                txid=record["txid"],
+                ts=record["ts"],
+                cts=record["ts"],
+                status=record["status"],
                 document=document,
             )
-            if id_ in statuses
+            if (record := made.get(id_)) is not None
             else None
             for (id_, _), document in zip(resources, documents, strict=True)
         ]
@@ -226,12 +255,11 @@ class Store:
         document = document_of(resource)
         text = encode_json(document).decode()
         for _ in range(MAX_ATTEMPTS):
-            stamp = self._next_stamp(resource_type, id_)
             records = await self.runner.run(
                 self._sql(resource_type).update,
                 id_,
-                stamp and stamp.txid,
-                stamp and stamp.ts,
+                self._stamp and self._stamp.txid,
+                self._stamp and self._stamp.ts,
                 None if if_match is None else list(if_match),
                 text,
             )
@@ -239,7 +267,6 @@ class Store:
                 record = records[0]
                 if record["txid"] is None:
                     raise version_mismatch(dialect)
-                self._written.add((resource_type, id_))
                 return Stored(
                     resource_type=resource_type,
                     id=id_,
@@ -256,8 +283,8 @@ class Store:
             try:
                 return await self.create(resource_type, id_, resource, fresh=False)
             except OutcomeError as error:
-                # Somebody inserted the row in between: it is there to be updated now.
-                if error.fault is not Fault.CONFLICT or self._stamp is not None:
+                # Somebody inserted the row in between: the next statement sees it.
+                if error.fault is not Fault.CONFLICT:
                     raise
         raise OutcomeError(Fault.CONFLICT, "Another request keeps changing the resource.")
 
@@ -273,12 +300,11 @@ class Store:
 
         Raises OutcomeError on a version mismatch, as `update` does.
         """
-        stamp = self._next_stamp(resource_type, id_)
         records = await self.runner.run(
             self._sql(resource_type).delete,
             id_,
-            stamp and stamp.txid,
-            stamp and stamp.ts,
+            self._stamp and self._stamp.txid,
+            self._stamp and self._stamp.ts,
             None if if_match is None else list(if_match),
         )
         if not records:
@@ -288,7 +314,6 @@ class Store:
         record = records[0]
         if record["txid"] is None:
             raise version_mismatch(dialect)
-        self._written.add((resource_type, id_))
         return stored_from(record)
 
     # Helpers
@@ -297,13 +322,6 @@ class Store:
         return statements_for(
             resource_type, keeps_history=resource_type not in self.without_history
         )
-
-    def _next_stamp(self, resource_type: str, id_: str) -> Stamp | None:
-        """Return the shared stamp, but None (= draw a fresh version) for a second write.
-
-        (id, txid) must stay unique within a transaction that writes one resource twice.
-        """
-        return None if (resource_type, id_) in self._written else self._stamp
 
     async def _is_known(self, resource_type: str, id_: str) -> bool:
         return await self.find(resource_type, id_) is not None or await self.was_used(
@@ -322,20 +340,4 @@ def version_mismatch(dialect: Dialect) -> OutcomeError:
     return OutcomeError(fault, Issue(message=VERSION_MISMATCH))
 
 
-def _history_conditions(
-    id_: str | None, after_txid: int | None, since: datetime | None
-) -> tuple[list[str], list[Any]]:
-    conditions: list[str] = []
-    parameters: list[Any] = []
-    for clause, value in (
-        ("v.id = ${}", id_),
-        ("v.txid > ${}", after_txid),
-        ("v.ts >= ${}", since),
-    ):
-        if value is not None:
-            parameters.append(value)
-            conditions.append(clause.format(len(parameters)))
-    return conditions, parameters
-
-
-__all__ = ["Page", "Stamp", "Store", "quoted_table", "version_mismatch"]
+__all__ = ["Page", "Slice", "Stamp", "Store", "version_mismatch"]

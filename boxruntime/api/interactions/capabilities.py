@@ -6,38 +6,55 @@ Source: core specification, "GET /fhir/metadata".
 
 from __future__ import annotations
 
-from typing import Any
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
 
 from boxruntime import __version__
-from boxruntime.api.box import Box
-from boxruntime.api.call import Call, Result
-from boxruntime.api.preconditions import tags
-from boxruntime.fhir.metadata import Metadata
-from boxruntime.fhir.outcome import Fault, OutcomeError
+from boxruntime.api.call import Call, Interaction, Result
+from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 from boxruntime.storage.rows import instant
 
-TYPE_INTERACTIONS = (
-    "read", "vread", "update", "delete", "history-instance", "history-type",
-    "create", "search-type",
+if TYPE_CHECKING:
+    from boxruntime.api.box import Box
+    from boxruntime.fhir.metadata import Metadata
+
+_PATCHES = ("json-patch", "merge-patch")
+_BASIC = {
+    "coding": [
+        {
+            "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
+            "code": "Basic",
+        }
+    ]
+}
+_ON_TYPES = (
+    Interaction.READ, Interaction.VREAD, Interaction.UPDATE, Interaction.PATCH,
+    Interaction.DELETE, Interaction.HISTORY_INSTANCE, Interaction.HISTORY_TYPE,
+    Interaction.CREATE, Interaction.SEARCH,
 )  # fmt: skip
-SYSTEM_INTERACTIONS = ("batch", "transaction", "history-system")
-COMMON_PARAMETERS = ("Resource", "DomainResource")
+_ON_SYSTEM = (Interaction.BUNDLE, Interaction.HISTORY_SYSTEM, Interaction.SEARCH_SYSTEM)
+_COMMON = ("Resource", "DomainResource")
+"""Abstract types whose search parameters every type has."""
+_MAX_CODE_SYSTEMS = 10_000
 
 
 async def capabilities(call: Call, box: Box) -> Result:
     """Return the CapabilityStatement of this box, or with mode=terminology what it holds of it."""
     mode = call.parameter("mode") or "full"
     if mode == "terminology":
-        value = _terminology(call, box)
+        value = await _terminology(call, box)
     elif mode in {"full", "normative"}:
-        value = _statement(call, box)
+        value = _statement(call, box, await _configured(box))
     else:
         raise OutcomeError(Fault.INVALID, "mode must be full, normative or terminology.")
-    headers = ((b"cache-control", b"no-cache"),)
-    known = call.header(b"if-none-match")
-    if known is not None and value["version"] in tags(known):
-        return Result(status=304, headers=headers)
-    return Result(status=200, value=value, headers=headers)
+    return Result(status=200, value=value, headers=((b"cache-control", b"no-cache"),))
+
+
+async def _configured(box: Box) -> dict[str, Any]:
+    """Return what /AidboxConfig/box says of the statement."""
+    stored = await box.store.find("AidboxConfig", "box")
+    found = stored.resource().get("metadata") if stored is not None else None
+    return found if isinstance(found, dict) else {}
 
 
 def _head(call: Call, box: Box) -> dict[str, Any]:
@@ -51,67 +68,95 @@ def _head(call: Call, box: Box) -> dict[str, Any]:
     }
 
 
-def _statement(call: Call, box: Box) -> dict[str, Any]:
+def _statement(call: Call, box: Box, configured: dict[str, Any]) -> dict[str, Any]:
     metadata = box.metadata
+    offered = box.routes.interactions[Dialect.FHIR]
+    parameters = _parameters_by_type(metadata)
+    codes = [each.value for each in _ON_TYPES if each in offered]
+    name = f"Box {box.settings.box_id}"
     return {
         "resourceType": "CapabilityStatement",
-        "name": box.settings.box_id,
-        "title": f"Box {box.settings.box_id}",
+        "name": configured.get("name") or box.settings.box_id,
+        "title": configured.get("title") or name,
         **_head(call, box),
         "fhirVersion": metadata.fhir_version,
         "format": ["json", "yaml"],
+        **({"patchFormat": list(_PATCHES)} if Interaction.PATCH in offered else {}),
         "rest": [
             {
                 "mode": "server",
-                "security": {
-                    "service": [
-                        {
-                            "coding": [
-                                {
-                                    "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
-                                    "code": "Basic",
-                                }
-                            ]
-                        }
-                    ]
-                },
-                "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
+                "security": _security(configured),
+                "interaction": [
+                    {"code": code}
+                    for each in _ON_SYSTEM
+                    if each in offered
+                    for code in (("batch", each.value) if each is Interaction.BUNDLE else (each.value,))
+                ],
                 "resource": [
-                    _resource(metadata, name) for name in sorted(metadata.resource_types)
+                    _resource(metadata, name, codes, parameters)
+                    for name in sorted(metadata.resource_types)
                 ],
             }
         ],
     }
 
 
-def _resource(metadata: Metadata, name: str) -> dict[str, Any]:
-    definition = metadata.types[name]
+def _security(configured: dict[str, Any]) -> dict[str, Any]:
+    security = configured.get("security")
+    stated = dict(security) if isinstance(security, dict) else {}
+    stated["service"] = configured.get("service") or stated.get("service") or [_BASIC]
+    return stated
+
+
+def _parameters_by_type(metadata: Metadata) -> dict[str, list[dict[str, str]]]:
+    """Return the search parameters by owner; those of abstract types stand under their names."""
+    found: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for (owner, name), parameter in sorted(metadata.search_parameters.items()):
+        if parameter["expression"]:
+            definition = parameter.get("url") or f"/SearchParameter/{owner}.{name}"
+            found[owner].append({"name": name, "definition": definition, "type": parameter["type"]})
+    return found
+
+
+def _resource(
+    metadata: Metadata, name: str, codes: list[str], parameters: dict[str, list[dict[str, str]]]
+) -> dict[str, Any]:
     return {
         "type": name,
-        "interaction": [{"code": code} for code in TYPE_INTERACTIONS],
+        "interaction": [{"code": code} for code in codes],
         "versioning": "versioned-update",
-        "readHistory": definition.history,
+        "readHistory": metadata.types[name].history,
         "updateCreate": True,
         "conditionalCreate": True,
         "conditionalRead": "full-support",
         "conditionalUpdate": True,
         "conditionalDelete": "single",
         "referencePolicy": ["local"],
-        "searchInclude": ["*"],
-        "searchRevInclude": ["*"],
-        "searchParam": [
-            {
-                "name": parameter["name"],
-                "definition": parameter.get("url") or f"/SearchParameter/{owner}.{parameter['name']}",
-                "type": parameter["type"],
-            }
-            for (owner, _), parameter in sorted(metadata.search_parameters.items())
-            if (owner == name or owner in COMMON_PARAMETERS) and parameter["expression"]
-        ],
+        "searchInclude": ["all"],
+        "searchRevInclude": ["all"],
+        "searchParam": [each for owner in (*_COMMON, name) for each in parameters.get(owner, ())],
     }
 
 
-def _terminology(call: Call, box: Box) -> dict[str, Any]:
-    head = _head(call, box)
-    head["kind"] = "capability"
-    return {"resourceType": "TerminologyCapabilities", "name": box.settings.box_id, **head}
+async def _terminology(call: Call, box: Box) -> dict[str, Any]:
+    """Return the TerminologyCapabilities with the code systems that the box holds."""
+    records = await box.store.runner.run(
+        "SELECT DISTINCT resource->>'url' AS url, resource->>'version' AS version "
+        f"FROM codesystem WHERE resource->>'url' IS NOT NULL ORDER BY 1, 2 LIMIT {_MAX_CODE_SYSTEMS}"
+    )
+    versions: dict[str, list[dict[str, str]]] = {}
+    for record in records:
+        known = versions.setdefault(record["url"], [])
+        if record["version"] is not None:
+            known.append({"code": record["version"]})
+    value: dict[str, Any] = {
+        "resourceType": "TerminologyCapabilities",
+        "name": box.settings.box_id,
+        **_head(call, box),
+        "kind": "capability",
+    }
+    if versions:
+        value["codeSystem"] = [
+            {"uri": url, **({"version": known} if known else {})} for url, known in versions.items()
+        ]
+    return value

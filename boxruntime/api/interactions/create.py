@@ -6,11 +6,17 @@ Source: core specification, "Create".
 
 from __future__ import annotations
 
-from boxruntime.api.box import Box
+from typing import TYPE_CHECKING
+
+from boxruntime.api.atomic import atomically
 from boxruntime.api.call import Call, Result
-from boxruntime.api.conditional import create_condition, find_one
-from boxruntime.api.intake import ValidResource, check_references, new_id, take_resource
+from boxruntime.api.conditional import Condition, create_condition, find_one, hold
+from boxruntime.api.create_or_replace import store_new
+from boxruntime.api.intake import ValidResource, take_resource
 from boxruntime.fhir.outcome import Dialect
+
+if TYPE_CHECKING:
+    from boxruntime.api.box import Box
 
 
 async def create(call: Call, box: Box) -> Result:
@@ -20,22 +26,32 @@ async def create(call: Call, box: Box) -> Result:
     """
     condition = create_condition(call)
     if condition is not None:
-        found = await find_one(call, box, condition)
-        if found is not None:
-            return Result(status=200, stored=await box.store.current(call.type, found))
-    return await store_new(call, box, await take_resource(call, box))
+        return await atomically(
+            box, call.dialect, lambda inner: _create_unless(call, inner, condition)
+        )
+    valid = await take_resource(call, box)
+    return await store_new(call, box, valid, id_=_stated_id(call, box, valid))
 
 
-async def store_new(
-    call: Call, box: Box, valid: ValidResource, *, id_: str | None = None
-) -> Result:
-    """Insert a valid resource under `id_`, the id of its body, or a new one."""
-    id_ = id_ or valid.id
-    if box.settings.create_ignores_id and call.dialect is Dialect.FHIR and box.transaction is None:
-        id_ = None
-    await check_references(call, box, valid.type, valid.references)
-    stored = await box.store.create(
-        valid.type, id_ or new_id(), valid.resource, fresh=id_ is None
-    )
-    await box.note_write(valid.type)
-    return Result(status=201, stored=stored, is_write=True)
+async def _create_unless(call: Call, box: Box, condition: Condition) -> Result:
+    await hold(call, box, condition)
+    found = await find_one(call, box, condition)
+    if found is not None:
+        return await existing(call, box, found)
+    valid = await take_resource(call, box)
+    return await store_new(call, box, valid, id_=_stated_id(call, box, valid))
+
+
+async def existing(call: Call, box: Box, id_: str) -> Result:
+    """Return what a conditional create found, unchanged: 200."""
+    return Result(status=200, stored=await box.store.current(call.type, id_), is_write=True)
+
+
+def _stated_id(call: Call, box: Box, valid: ValidResource) -> str | None:
+    if (
+        box.settings.create_ignores_id
+        and call.dialect is Dialect.FHIR
+        and not call.is_entry
+    ):
+        return None
+    return valid.id

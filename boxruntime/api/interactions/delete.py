@@ -6,15 +6,22 @@ Source: core specification, "Delete".
 
 from __future__ import annotations
 
-from boxruntime.api.box import Box
+from typing import TYPE_CHECKING
+
+from boxruntime.api.atomic import atomically
 from boxruntime.api.call import Call, Result
-from boxruntime.api.conditional import find_one, search_condition
+from boxruntime.api.conditional import Condition, find_one, hold, search_condition
+from boxruntime.api.entities import METADATA, owner_of
 from boxruntime.api.preconditions import (
     accepted_versions,
     precondition_failed,
     requires_existing,
 )
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
+
+if TYPE_CHECKING:
+    from boxruntime.api.box import Box
+    from boxruntime.storage.rows import Stored
 
 
 async def delete(call: Call, box: Box) -> Result:
@@ -33,18 +40,33 @@ async def conditional_delete(call: Call, box: Box) -> Result:
     condition = search_condition(call)
     if condition is None:
         raise OutcomeError(Fault.INVALID, "A conditional delete needs search criteria.")
-    found = await find_one(call, box, condition)
-    if found is None:
-        if call.dialect is Dialect.FHIR:
-            return Result(status=204)
-        raise OutcomeError(Fault.NOT_FOUND, "No resource matches.")
-    return await _delete(call, box, found)
+    return await atomically(
+        box, call.dialect, lambda inner: _search_and_delete(call, inner, condition)
+    )
+
+
+async def _search_and_delete(call: Call, box: Box, condition: Condition) -> Result:
+    await hold(call, box, condition)
+    return await delete_found(call, box, await find_one(call, box, condition))
+
+
+async def delete_found(call: Call, box: Box, found: str | None) -> Result:
+    """Delete what the criteria of a conditional delete found.
+
+    Raises OutcomeError: NOT_FOUND at root if they found nothing.
+    """
+    if found is not None:
+        return await _delete(call, box, found)
+    if call.dialect is Dialect.FHIR:
+        return Result(status=204)
+    raise OutcomeError(Fault.NOT_FOUND, "No resource matches.")
 
 
 async def _delete(call: Call, box: Box, id_: str) -> Result:
-    stored = await box.store.delete(
-        call.type, id_, if_match=accepted_versions(call), dialect=call.dialect
-    )
+    if call.type in METADATA:
+        stored = await atomically(box, call.dialect, lambda inner: _delete_metadata(call, inner, id_))
+    else:
+        stored = await _delete_row(call, box, id_)
     if stored is not None:
         await box.note_write(call.type)
         return Result(status=200, stored=stored, is_write=True)
@@ -53,3 +75,18 @@ async def _delete(call: Call, box: Box, id_: str) -> Result:
     if call.dialect is Dialect.FHIR or await box.store.was_used(call.type, id_):
         return Result(status=204)
     raise OutcomeError(Fault.NOT_FOUND, "The resource does not exist.")
+
+
+async def _delete_row(call: Call, box: Box, id_: str) -> Stored | None:
+    return await box.store.delete(
+        call.type, id_, if_match=accepted_versions(call), dialect=call.dialect
+    )
+
+
+async def _delete_metadata(call: Call, box: Box, id_: str) -> Stored | None:
+    stored = await _delete_row(call, box, id_)
+    if stored is not None and box.transaction is not None:
+        owner = owner_of(call.type, id_, stored.resource())
+        if owner is not None:
+            box.transaction.owners.add(owner)
+    return stored

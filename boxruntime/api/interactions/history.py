@@ -6,17 +6,20 @@ Source: core specification, "History".
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from boxruntime.api.box import Box
 from boxruntime.api.call import Call, Result
-from boxruntime.api.paging import page_links, read_page
+from boxruntime.api.dispatch import may_see
+from boxruntime.api.intake import secret_elements
+from boxruntime.api.paging import PageRequest, page_links, read_page
 from boxruntime.api.preconditions import tags
 from boxruntime.api.render import etag, render_resource
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
+from boxruntime.fhir.search.values import MalformedValueError, date_range
 from boxruntime.storage.rows import Stored, instant
-from boxruntime.storage.store import Page
+from boxruntime.storage.store import Page, Slice
 
 _METHODS = {"created": "POST", "recreated": "POST", "updated": "PUT", "deleted": "DELETE"}
 _STATUSES = {"POST": "201", "PUT": "200", "DELETE": "204"}
@@ -39,21 +42,17 @@ async def history_system(call: Call, box: Box) -> Result:
 
 async def _answer(call: Call, box: Box, *, id_: str | None) -> Result:
     page = read_page(call)
-    filters = {"after_txid": _after(call), "since": _since(call)}
-    slice_ = {"limit": page.count, "offset": page.offset}
+    slice_ = _slice(call, page)
     resource_type = call.parameters.get("type")
     found: Page
     if resource_type is None:
-        found = await box.store.system_history(
-            sorted(box.metadata.resource_types), **filters, **slice_
-        )
+        found = await box.store.system_history(_visible(call, box), slice_)
     else:
-        found = await box.store.history(resource_type, id_=id_, **filters, **slice_)
-    newest = max((stored.txid for stored in found.rows), default=0)
-    tag = f'W/"{newest}"' if call.dialect is Dialect.FHIR else str(newest)
+        found = await box.store.history(resource_type, slice_, id_=id_)
+    tag = f'W/"{found.newest}"' if call.dialect is Dialect.FHIR else str(found.newest)
     headers = ((b"etag", tag.encode()),)
     known = call.header(b"if-none-match")
-    if known is not None and str(newest) in tags(known):
+    if known is not None and str(found.newest) in tags(known):
         return Result(status=304, headers=headers)
     bundle: dict[str, Any] = {
         "resourceType": "Bundle",
@@ -75,7 +74,10 @@ def _entry(call: Call, box: Box, stored: Stored) -> dict[str, Any]:
         entry["fullUrl"] = f"{call.fhir_base}/{stored.resource_type}/{stored.id}"
         if method != "POST":
             url = f"{stored.resource_type}/{stored.id}"
-    entry["resource"] = render_resource(box.metadata, stored, call.dialect)
+    resource = render_resource(box.metadata, stored, call.dialect)
+    for name in secret_elements(box.metadata, stored.resource_type):
+        resource.pop(name, None)
+    entry["resource"] = resource
     entry["request"] = {"method": method, "url": url}
     if call.dialect is Dialect.FHIR:
         entry["response"] = {
@@ -84,6 +86,25 @@ def _entry(call: Call, box: Box, stored: Stored) -> dict[str, Any]:
             "lastModified": instant(stored.ts),
         }
     return entry
+
+
+def _slice(call: Call, page: PageRequest) -> Slice:
+    """Return which versions the parameters ask for. Raises OutcomeError INVALID."""
+    since = _range(call, "_since")
+    at = _range(call, "_at")
+    return Slice(
+        limit=page.size,
+        offset=page.offset,
+        after_txid=_after(call),
+        since=since[0] if since else None,
+        before=at[1] if at else None,
+        current_from=at[0] if at else None,
+    )
+
+
+def _visible(call: Call, box: Box) -> list[str]:
+    """Return the types whose history the caller may see beside all others."""
+    return [name for name in sorted(box.metadata.resource_types) if may_see(call, box, name)]
 
 
 def _after(call: Call) -> int | None:
@@ -95,12 +116,14 @@ def _after(call: Call) -> int | None:
     return int(text)
 
 
-def _since(call: Call) -> datetime | None:
-    text = call.parameter("_since")
+def _range(call: Call, name: str) -> tuple[datetime, datetime | None] | None:
+    """Return the period that a date parameter means, None without one."""
+    text = call.parameter(name)
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-    except ValueError:
-        raise OutcomeError(Fault.INVALID, "_since must be an instant.") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        first, end = date_range(text)
+    except MalformedValueError:
+        raise OutcomeError(Fault.INVALID, f"{name} must be a date or an instant.") from None
+    # An instant is a moment, which the version written at it belongs to.
+    return first, end if end is None or end > first else first + timedelta(microseconds=1)

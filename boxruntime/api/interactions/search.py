@@ -30,6 +30,7 @@ from boxruntime.storage.search.run import (
     fetch_version,
     limited,
 )
+from boxruntime.storage.search.terminology import resolve_terminology
 
 if TYPE_CHECKING:
     from boxruntime.api.box import Box
@@ -71,6 +72,7 @@ async def _search(
         compartment=compartment,
     )
     query = _permitted(call, box, query)
+    query = await resolve_terminology(box.store.runner, query)
     if query.explain:
         _authorize(call, box, "AidboxQuery")
         return Result(

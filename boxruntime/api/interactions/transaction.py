@@ -7,30 +7,34 @@ Source: core specification, "Batch and transaction".
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import msgspec
 
-from boxruntime.api.box import Box, Transaction
+from boxruntime.api.atomic import atomically, placed
 from boxruntime.api.bundle import Entry, read_entry, read_envelope, render_entry, render_failure
 from boxruntime.api.call import Call, Interaction, Result
-from boxruntime.api.conditional import create_condition, find_one, search_condition
-from boxruntime.api.dispatch import run
-from boxruntime.api.intake import (
-    ValidResource,
-    check_references,
-    dangling,
-    new_id,
-    take_resource,
+from boxruntime.api.conditional import (
+    Condition,
+    create_condition,
+    find_one,
+    hold,
+    search_condition,
 )
-from boxruntime.api.interactions.create import store_new
-from boxruntime.fhir.expression import render_expression
-from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
-from boxruntime.storage.database import Runner
-from boxruntime.storage.errors import RETRYABLE, LostRaceError, outcome_of
+from boxruntime.api.create_or_replace import store_new
+from boxruntime.api.dispatch import run
+from boxruntime.api.entry_references import refers_to, relative_targets
+from boxruntime.api.intake import ValidResource, check_references, new_id, take_resource
+from boxruntime.api.interactions.create import existing
+from boxruntime.api.interactions.delete import delete_found
+from boxruntime.api.interactions.update import update_found
+from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
+from boxruntime.storage.errors import RETRYABLE, outcome_of
 from boxruntime.storage.schema import WATCHED
-from boxruntime.storage.store import Store
+
+if TYPE_CHECKING:
+    from boxruntime.api.box import Box, Transaction
 
 _VERB_ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
 
@@ -46,43 +50,42 @@ async def bundle(call: Call, box: Box) -> Result:
 async def _batch(call: Call, box: Box, entries: list[Any]) -> Result:
     rendered = []
     for index, raw in enumerate(entries):
+        # What an entry changes of metadata and policies holds for the next one.
+        now = box.current()
         try:
-            entry = read_entry(call, box, index, raw, None)
-            entry.result = await run(entry.call, box)
-            rendered.append(render_entry(box, entry))
+            entry = read_entry(call, now, index, raw, None)
+            entry.result = await run(entry.call, now)
+            rendered.append(render_entry(now, entry))
         except OutcomeError as error:
-            rendered.append(render_failure(box, call.dialect, error))
+            rendered.append(render_failure(now, call.dialect, error))
+        except RecursionError:
+            known = OutcomeError(Fault.UNPROCESSABLE, "The resource is nested too deeply.")
+            rendered.append(render_failure(now, call.dialect, known))
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            known = outcome_of(error)
-            if known is None:
+            failure = outcome_of(error)
+            if failure is None:
                 raise
-            rendered.append(render_failure(box, call.dialect, known))
+            rendered.append(render_failure(now, call.dialect, failure))
     answer = {"resourceType": "Bundle", "type": "batch-response", "entry": rendered}
-    return Result(status=200, value=answer)
+    return Result(status=200, value=answer, is_write=True)
 
 
 async def _transaction(call: Call, box: Box, raw_entries: list[Any]) -> Result:
-    async def work(runner: Runner) -> tuple[Store, set[str], list[dict[str, Any]]]:
-        store = await Store.in_transaction(runner, without_history=box.store.without_history)
-        transaction = Transaction()
-        inner = msgspec.structs.replace(box, store=store, transaction=transaction)
+    async def work(inner: Box) -> dict[str, Any]:
         rewrite: dict[str, str] = {}
         entries = [_read(call, inner, index, raw, rewrite) for index, raw in enumerate(raw_entries)]
         await _resolve(call, inner, entries, rewrite)
         await _run_all(inner, _in_order(call, entries))
-        await check_dangling(inner, transaction)
-        return store, transaction.touched, [render_entry(inner, entry) for entry in entries]
+        stamp = inner.store.stamp
+        return {
+            "resourceType": "Bundle",
+            "id": str(stamp.txid if stamp else ""),
+            "type": "transaction-response",
+            "entry": [render_entry(inner, entry) for entry in entries],
+        }
 
-    store, touched, rendered = await box.database.in_transaction(work)
-    for resource_type in touched:
-        await box.changed(resource_type)
-    answer = {
-        "resourceType": "Bundle",
-        "id": str(store.stamp.txid if store.stamp else ""),
-        "type": "transaction-response",
-        "entry": rendered,
-    }
-    return Result(status=200, value=answer)
+    answer = await atomically(box, call.dialect, work, one_version=True)
+    return Result(status=200, value=answer, is_write=True)
 
 
 def _read(call: Call, box: Box, index: int, raw: Any, rewrite: dict[str, str]) -> Entry:
@@ -92,82 +95,65 @@ def _read(call: Call, box: Box, index: int, raw: Any, rewrite: dict[str, str]) -
         raise placed(box, error, index, call.dialect) from None
 
 
-async def _resolve(
-    call: Call, box: Box, entries: list[Entry], rewrite: dict[str, str]
-) -> None:
+async def _resolve(call: Call, box: Box, entries: list[Entry], rewrite: dict[str, str]) -> None:
     """Say for each fullUrl which resource it will be, before anything is written.
 
     Unconditional creates get their id here, so that forward references work. At /fhir conditions
     are searched now; at root they are when their turn comes, so that an entry sees what earlier
     ones wrote, and only later entries can refer to it.
     """
-    taken = await _taken_ids(call, box, entries)
+    made: dict[str, str] = {}
     for entry in entries:
-        inner = entry.call
-        target: str | None = None
-        if inner.route.interaction is Interaction.CREATE:
-            condition = create_condition(inner)
-            if condition is None:
-                entry.id = _create_id(entry, taken)
-                target = entry.id
-            elif call.dialect is Dialect.FHIR:
-                box.transaction.entry = entry.index  # type: ignore[union-attr]
-                try:
-                    target = await find_one(inner, box, condition)
-                except OutcomeError as error:
-                    raise placed(box, error, entry.index, call.dialect) from None
-                if target is None:
-                    entry.id = _create_id(entry, taken)
-                    target = entry.id
-        elif inner.route.interaction is Interaction.UPDATE and "id" in inner.parameters:
-            target = inner.id
-        elif inner.route.interaction is Interaction.UPDATE and call.dialect is Dialect.FHIR:
-            condition = search_condition(inner)
-            if condition is not None:
-                try:
-                    target = await find_one(inner, box, condition)
-                except OutcomeError as error:
-                    raise placed(box, error, entry.index, call.dialect) from None
-        _remember(entry, target, rewrite)
-
-
-async def _taken_ids(call: Call, box: Box, entries: list[Entry]) -> set[tuple[str, str]]:
-    """Return the ids, as (type, id), that creates name but cannot have.
-
-    An entry whose fullUrl is a URN says that its resource has no identity on a server yet; at
-    /fhir its id is a wish then, kept where it is free (FHIR R4 would ignore it altogether).
-    """
+        try:
+            target = await _target(call, box, entry, made)
+        except OutcomeError as error:
+            raise placed(box, error, entry.index, call.dialect) from None
+        if entry.full_url and target is not None:
+            rewrite[entry.full_url] = f"{entry.call.type}/{target}"
     if call.dialect is Dialect.AIDBOX:
-        return set()
-    wishes: dict[str, set[str]] = defaultdict(set)
-    for entry in entries:
-        if _is_wish(entry):
-            wishes[entry.call.type].add(_stated_id(entry.call) or "")
-    return await box.store.existing(wishes)
+        _refuse_early_references(box, entries, rewrite)
+    else:
+        relative_targets(entries, rewrite)
 
 
-def _is_wish(entry: Entry) -> bool:
-    return (
-        entry.call.route.interaction is Interaction.CREATE
-        and entry.call.dialect is Dialect.FHIR
-        and entry.full_url is not None
-        and entry.full_url.startswith("urn:")
-        and _stated_id(entry.call) is not None
-    )
+async def _target(call: Call, box: Box, entry: Entry, made: dict[str, str]) -> str | None:
+    """Return the id of the resource that an entry will be about, None if only its turn tells.
+
+    `made` remembers the creates by their criteria, so that two alike create one resource.
+    """
+    inner = entry.call
+    if inner.route.interaction is Interaction.UPDATE and "id" in inner.parameters:
+        return inner.id
+    condition = condition_of(inner)
+    if condition is None:
+        if inner.route.interaction is Interaction.CREATE:
+            entry.id = _stated_id(inner) or new_id()
+        return entry.id
+    if call.dialect is Dialect.AIDBOX:
+        return None
+    await hold(inner, box, condition)
+    entry.searched = True
+    entry.found = await find_one(inner, box, condition)
+    if entry.found is None and inner.route.interaction is not Interaction.DELETE:
+        key = repr((inner.type, sorted(condition)))
+        if inner.route.interaction is Interaction.CREATE and key in made:
+            entry.found = made[key]
+        else:
+            entry.id = _stated_id(inner) or new_id()
+            made[key] = entry.id
+    return entry.found or entry.id
 
 
-def _create_id(entry: Entry, taken: set[tuple[str, str]]) -> str:
-    """Return the id that a create will have; a wish that is granted is taken from then on."""
-    stated = _stated_id(entry.call)
-    if stated is None:
-        return new_id()
-    if not _is_wish(entry):
-        return stated
-    wish = (entry.call.type, stated)
-    if wish in taken:
-        return new_id()
-    taken.add(wish)
-    return stated
+def condition_of(call: Call) -> Condition | None:
+    """Return the criteria of a conditional create, update or delete."""
+    if call.route.interaction is Interaction.CREATE:
+        return create_condition(call)
+    if (
+        call.route.interaction in {Interaction.UPDATE, Interaction.DELETE}
+        and "id" not in call.parameters
+    ):
+        return search_condition(call)
+    return None
 
 
 def _stated_id(call: Call) -> str | None:
@@ -176,9 +162,22 @@ def _stated_id(call: Call) -> str | None:
     return stated if isinstance(stated, str) and stated else None
 
 
-def _remember(entry: Entry, id_: str | None, rewrite: dict[str, str]) -> None:
-    if entry.full_url and id_ is not None:
-        rewrite[entry.full_url] = f"{entry.call.type}/{id_}"
+def _refuse_early_references(box: Box, entries: list[Entry], rewrite: dict[str, str]) -> None:
+    """Refuse a reference to a later entry whose target only its own turn will tell."""
+    unknown = {
+        entry.full_url: entry.index
+        for entry in entries
+        if entry.full_url and entry.full_url not in rewrite and condition_of(entry.call) is not None
+    }
+    if not unknown:
+        return
+    for entry in entries:
+        later = {url for url, index in unknown.items() if index > entry.index}
+        if later and refers_to(entry.call.body.value(), later):
+            error = OutcomeError(
+                Fault.UNPROCESSABLE, "A reference to a later conditional entry is not allowed."
+            )
+            raise placed(box, error, entry.index, Dialect.AIDBOX)
 
 
 def _in_order(call: Call, entries: list[Entry]) -> list[Entry]:
@@ -188,23 +187,56 @@ def _in_order(call: Call, entries: list[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: _VERB_ORDER[entry.call.method])
 
 
-async def _run_all(box: Box, entries: list[Entry]) -> None:
-    """Run the entries; neighbouring plain creates go to the database together.
+class _Waiting:
+    """Neighbouring plain creates, which go to the database together.
 
     100 creates one by one cost 100 round trips (8,000 resources/s); one INSERT a type does
     30,000/s.
     """
-    waiting: list[tuple[Entry, ValidResource]] = []
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+        self._creates: list[tuple[Entry, ValidResource]] = []
+
+    def add(self, entry: Entry, valid: ValidResource) -> None:
+        self._creates.append((entry, valid))
+
+    async def flush(self) -> None:
+        """Write what waits. Raises OutcomeError CONFLICT, placed at its entry."""
+        by_type: dict[str, list[tuple[Entry, ValidResource]]] = defaultdict(list)
+        for entry, valid in self._creates:
+            by_type[valid.type].append((entry, valid))
+        self._creates.clear()
+        for resource_type, group in by_type.items():
+            rows = await self._box.store.create_many(
+                resource_type, [(entry.id or "", valid.resource) for entry, valid in group]
+            )
+            seen: set[str] = set()
+            for (entry, _), stored in zip(group, rows, strict=True):
+                if stored is None or stored.id in seen:
+                    error = OutcomeError(Fault.CONFLICT, "The resource exists already.")
+                    raise placed(self._box, error, entry.index, entry.call.dialect)
+                seen.add(stored.id)
+                entry.result = Result(status=201, stored=stored, is_write=True)
+
+
+async def _run_all(box: Box, entries: list[Entry]) -> None:
+    """Run the entries in this order; every failure names its entry."""
+    waiting = _Waiting(box)
+    transaction = _transaction_of(box)
     for entry in entries:
+        transaction.entry = entry.index
+        if not _is_plain_create(entry):
+            await waiting.flush()
         try:
-            if entry.id is not None and _is_plain_create(entry):
-                box.transaction.entry = entry.index  # type: ignore[union-attr]
+            if _is_plain_create(entry):
                 valid = await take_resource(entry.call, box)
+                if any(found.query is not None for found in valid.references):
+                    await waiting.flush()  # the query may ask for what waits
                 await check_references(entry.call, box, valid.type, valid.references)
-                waiting.append((entry, valid))
-                continue
-            await _flush(box, waiting)
-            await _run_one(box, entry)
+                waiting.add(entry, valid)
+            else:
+                await _run_one(box, entry)
         except OutcomeError as error:
             raise placed(box, error, entry.index, entry.call.dialect) from None
         except RETRYABLE:
@@ -214,79 +246,39 @@ async def _run_all(box: Box, entries: list[Entry]) -> None:
             if known is None:
                 raise
             raise placed(box, known, entry.index, entry.call.dialect) from error
-    await _flush(box, waiting)
+    await waiting.flush()
+
+
+def _transaction_of(box: Box) -> Transaction:
+    if box.transaction is None:
+        raise AssertionError("entries run in a transaction")
+    return box.transaction
 
 
 def _is_plain_create(entry: Entry) -> bool:
-    return create_condition(entry.call) is None and entry.call.type not in WATCHED
+    return (
+        entry.call.route.interaction is Interaction.CREATE
+        and entry.id is not None
+        and not entry.searched
+        and entry.call.type not in WATCHED
+    )
 
 
 async def _run_one(box: Box, entry: Entry) -> None:
-    box.transaction.entry = entry.index  # type: ignore[union-attr]
     call = entry.call
-    if call.route.interaction is Interaction.CREATE and entry.id is not None:
-        # The condition was searched already, or there is none.
+    interaction = call.route.interaction
+    if interaction is Interaction.CREATE and entry.found is not None:
+        entry.result = await existing(call, box, entry.found)
+    elif interaction is Interaction.CREATE and entry.id is not None:
+        # Its criteria found nothing, or there are none.
         valid = await take_resource(call, box)
         entry.result = await store_new(call, box, valid, id_=entry.id)
-        return
-    entry.result = await call.route.handler(call, box)
+    elif entry.searched and interaction is Interaction.UPDATE:
+        entry.result = await update_found(call, box, entry.found, new_id=entry.id)
+    elif entry.searched and interaction is Interaction.DELETE:
+        entry.result = await delete_found(call, box, entry.found)
+    else:
+        entry.result = await call.route.handler(call, box)
     stored = entry.result.stored
-    if stored is not None and isinstance(call.rewrite, dict):
-        _remember(entry, stored.id, call.rewrite)
-
-
-async def _flush(box: Box, waiting: list[tuple[Entry, ValidResource]]) -> None:
-    by_type: dict[str, list[tuple[Entry, ValidResource]]] = defaultdict(list)
-    for entry, valid in waiting:
-        by_type[valid.type].append((entry, valid))
-    waiting.clear()
-    for resource_type, group in by_type.items():
-        rows = await box.store.create_many(
-            resource_type, [(entry.id or "", valid.resource) for entry, valid in group]
-        )
-        seen: set[str] = set()
-        for (entry, _), stored in zip(group, rows, strict=True):
-            if stored is None and _is_wish(entry):
-                # Free when we looked; somebody took it since. Another attempt will see that.
-                raise LostRaceError
-            if stored is None or stored.id in seen:
-                error = OutcomeError(Fault.CONFLICT, "The resource exists already.")
-                raise placed(box, error, entry.index, entry.call.dialect)
-            seen.add(stored.id)
-            entry.result = Result(status=201, stored=stored, is_write=True)
-
-
-async def check_dangling(box: Box, transaction: Transaction) -> None:
-    """Return if every reference that the transaction wrote has a target by now.
-
-    Raises OutcomeError UNPROCESSABLE naming the first entry with a dangling one.
-    """
-    found = [reference for _, _, reference in transaction.references]
-    if not await dangling(box, found):
-        return
-    for index, resource_type, reference in transaction.references:
-        issues = await dangling(box, [reference])
-        if issues:
-            issue = msgspec.structs.replace(issues[0], type_name=resource_type)
-            error = OutcomeError(Fault.UNPROCESSABLE, issue)
-            raise placed(box, error, index, Dialect.FHIR)
-
-
-def placed(box: Box, error: OutcomeError, index: int, dialect: Dialect) -> OutcomeError:
-    """Return the failure of an entry with expressions that start at the Bundle."""
-    issues = []
-    for issue in error.issues:
-        inner = issue.expression
-        if inner is None and issue.type_name is not None:
-            inner = render_expression(box.metadata, issue, dialect)
-        rest = "" if inner is None else ".resource" + inner[len(issue.type_name or "") :]
-        issues.append(
-            Issue(
-                message=issue.message,
-                expression=f"Bundle.entry[{index}]{rest}",
-                code=issue.code,
-                severity=issue.severity,
-                path=("entry", index, "resource", *issue.path),
-            )
-        )
-    return OutcomeError(error.fault, issues)
+    if stored is not None and entry.full_url and isinstance(call.rewrite, dict):
+        call.rewrite[entry.full_url] = f"{stored.resource_type}/{stored.id}"

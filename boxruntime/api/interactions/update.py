@@ -6,21 +6,26 @@ Source: core specification, "Update".
 
 from __future__ import annotations
 
-from boxruntime.api.box import Box
+from typing import TYPE_CHECKING
+
+from boxruntime.api.atomic import atomically
 from boxruntime.api.call import Call, Result
-from boxruntime.api.conditional import find_one, search_condition
-from boxruntime.api.create_or_replace import replace
-from boxruntime.api.intake import check_id, take_resource
-from boxruntime.api.interactions.create import store_new
+from boxruntime.api.conditional import Condition, find_one, hold, search_condition
+from boxruntime.api.create_or_replace import replace, store_new
+from boxruntime.api.intake import body_object, check_id, take_resource
+from boxruntime.api.preconditions import accepted_versions, precondition_failed, requires_existing
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
+from boxruntime.storage.store import version_mismatch
+
+if TYPE_CHECKING:
+    from boxruntime.api.box import Box
 
 
 async def update(call: Call, box: Box) -> Result:
     """Replace a resource (200), or create it under the id of the URL (201)."""
     id_ = check_id(call.id, call.type)
-    valid = await take_resource(call, box)
-    _check_same_id(call, valid.id, id_)
-    return await replace(call, box, valid, id_)
+    _check_same_id(call, id_)
+    return await replace(call, box, await take_resource(call, box), id_)
 
 
 async def conditional_update(call: Call, box: Box) -> Result:
@@ -30,19 +35,42 @@ async def conditional_update(call: Call, box: Box) -> Result:
     INVALID without query and id.
     """
     condition = search_condition(call)
-    if condition is None:
-        valid = await take_resource(call, box)
-        if valid.id is None:
-            raise OutcomeError(Fault.INVALID, "An update needs an id or search criteria.")
-        return await replace(call, box, valid, valid.id)
-    found = await find_one(call, box, condition)
+    if condition is not None:
+        return await atomically(
+            box, call.dialect, lambda inner: _search_and_update(call, inner, condition)
+        )
     valid = await take_resource(call, box)
-    if found is None:
-        return await store_new(call, box, valid)
-    _check_same_id(call, valid.id, found)
-    return await replace(call, box, valid, found)
+    if valid.id is None:
+        raise OutcomeError(Fault.INVALID, "An update needs an id or search criteria.")
+    return await replace(call, box, valid, valid.id)
 
 
-def _check_same_id(call: Call, body_id: str | None, id_: str) -> None:
-    if body_id is not None and body_id != id_ and call.dialect is Dialect.FHIR:
+async def _search_and_update(call: Call, box: Box, condition: Condition) -> Result:
+    await hold(call, box, condition)
+    return await update_found(call, box, await find_one(call, box, condition))
+
+
+async def update_found(
+    call: Call, box: Box, found: str | None, *, new_id: str | None = None
+) -> Result:
+    """Replace what the criteria of a conditional update found, or create what they did not.
+
+    A created one takes `new_id` unless its body has an id.
+    """
+    if found is not None:
+        _check_same_id(call, found)
+        return await replace(call, box, await take_resource(call, box), found)
+    if accepted_versions(call) is not None:
+        raise version_mismatch(call.dialect)
+    if requires_existing(call):
+        raise precondition_failed("The resource does not exist.")
+    valid = await take_resource(call, box)
+    return await store_new(call, box, valid, id_=valid.id or new_id)
+
+
+def _check_same_id(call: Call, id_: str) -> None:
+    if call.dialect is Dialect.AIDBOX:
+        return  # ids never change: another one is ignored
+    stated = body_object(call).get("id")
+    if stated is not None and stated != id_:
         raise OutcomeError(Fault.INVALID, "The id of the body differs from the id of the URL.")

@@ -5,20 +5,20 @@ Source: core specification, "Batch upsert".
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from boxruntime.api.box import Box, Transaction
+from boxruntime.api.atomic import atomically, placed
 from boxruntime.api.call import Body, Call, Result
 from boxruntime.api.dispatch import authorize
-from boxruntime.api.interactions.transaction import check_dangling, placed
+from boxruntime.api.intake import SKIP_HEADER
 from boxruntime.api.interactions.update import update
 from boxruntime.api.render import render_resource
 from boxruntime.fhir.outcome import Fault, OutcomeError
-from boxruntime.storage.database import Runner
-from boxruntime.storage.rows import Stored
-from boxruntime.storage.store import Store
+
+if TYPE_CHECKING:
+    from boxruntime.api.box import Box
 
 
 async def upsert(call: Call, box: Box) -> Result:
@@ -26,28 +26,24 @@ async def upsert(call: Call, box: Box) -> Result:
     items = call.body.value()
     if not isinstance(items, list):
         raise OutcomeError(Fault.INVALID, "The body must be an array of resources.")
+    stored = await atomically(
+        box, call.dialect, lambda inner: _store_all(call, inner, items), one_version=True
+    )
+    return Result(status=200, value=stored, is_write=True)
 
-    async def work(runner: Runner) -> tuple[set[str], list[Stored]]:
-        store = await Store.in_transaction(runner, without_history=box.store.without_history)
-        transaction = Transaction()
-        inner = msgspec.structs.replace(box, store=store, transaction=transaction)
-        stored = []
-        for index, item in enumerate(items):
-            transaction.entry = index
-            try:
-                result = await update(_item_call(call, inner, item), inner)
-            except OutcomeError as error:
-                raise placed(inner, error, index, call.dialect) from None
-            if result.stored is not None:
-                stored.append(result.stored)
-        await check_dangling(inner, transaction)
-        return transaction.touched, stored
 
-    touched, stored = await box.database.in_transaction(work)
-    for resource_type in touched:
-        await box.changed(resource_type)
-    value = [render_resource(box.metadata, one, call.dialect) for one in stored]
-    return Result(status=200, value=value)
+async def _store_all(call: Call, box: Box, items: list[Any]) -> list[dict[str, Any]]:
+    answers = []
+    for index, item in enumerate(items):
+        if box.transaction is not None and not call.is_entry:
+            box.transaction.entry = index
+        try:
+            result = await update(_item_call(call, box, item), box)
+        except OutcomeError as error:
+            raise placed(box, error, index, call.dialect) from None
+        if result.stored is not None:
+            answers.append(render_resource(box.metadata, result.stored, call.dialect))
+    return answers
 
 
 def _item_call(call: Call, box: Box, item: Any) -> Call:
@@ -73,5 +69,6 @@ def _item_call(call: Call, box: Box, item: Any) -> Call:
         uri=f"/{resource_type}/{id_}",
         parameters=parameters,
         query=[],
+        headers={name: value for name, value in call.headers.items() if name == SKIP_HEADER},
         body=Body(value=item),
     )
