@@ -271,6 +271,8 @@ def _parse_token_match(
                 for part in split_escaped(value, ",")
                 if part.strip()
             )
+            if not sets:
+                return None
             inside = AnyOf(sets)
             return Not(inside) if modifier is Modifier.NOT_IN else inside
         case Modifier.ABOVE | Modifier.BELOW:

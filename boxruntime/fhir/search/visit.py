@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING
 from boxruntime.fhir.search.query import (
     AllOf,
     AnyOf,
+    Branch,
     Chain,
     Condition,
     Hierarchy,
+    InValueSet,
     ListMember,
     Not,
     Query,
     ReverseChain,
+    Subsumption,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+import msgspec
 
 
 def types_of(query: Query) -> set[str]:
@@ -51,5 +56,62 @@ def _types(condition: Condition) -> Iterator[str]:
             yield condition.type
         case ListMember():
             yield "List"
+        case InValueSet():
+            yield "ValueSet"
+        case Subsumption():
+            yield "CodeSystem"
         case _:
             return
+
+
+def conditions_of(query: Query) -> Iterator[Condition]:
+    """Yield every condition of a query, nested ones included."""
+    for branch in query.branches:
+        for condition in branch.conditions:
+            yield from _nested(condition)
+
+
+def _nested(condition: Condition) -> Iterator[Condition]:
+    yield condition
+    match condition:
+        case Not(inner):
+            yield from _nested(inner)
+        case AllOf(parts) | AnyOf(parts):
+            for part in parts:
+                yield from _nested(part)
+        case Chain():
+            for _, inner in condition.targets:
+                yield from _nested(inner)
+        case ReverseChain():
+            yield from _nested(condition.condition)
+        case _:
+            return
+
+
+def replace_conditions(query: Query, replaced: Mapping[Condition, Condition]) -> Query:
+    """Return the query with the conditions that are keys of `replaced` exchanged."""
+    branches = tuple(
+        Branch(branch.type, tuple(_replaced(c, replaced) for c in branch.conditions))
+        for branch in query.branches
+    )
+    return msgspec.structs.replace(query, branches=branches)
+
+
+def _replaced(condition: Condition, replaced: Mapping[Condition, Condition]) -> Condition:
+    if condition in replaced:
+        return replaced[condition]
+    match condition:
+        case Not(inner):
+            return Not(_replaced(inner, replaced))
+        case AllOf(parts):
+            return AllOf(tuple(_replaced(part, replaced) for part in parts))
+        case AnyOf(parts):
+            return AnyOf(tuple(_replaced(part, replaced) for part in parts))
+        case Chain(parameter, targets):
+            return Chain(
+                parameter, tuple((name, _replaced(inner, replaced)) for name, inner in targets)
+            )
+        case ReverseChain(source, parameter, target, inner):
+            return ReverseChain(source, parameter, target, _replaced(inner, replaced))
+        case _:
+            return condition

@@ -48,7 +48,7 @@ def compile_referring(edge: Include, target: str, ids: Sequence[str]) -> Stateme
     row = table_row(edge.source)
     wanted = binder.texts(ids)
     name = literal(target)
-    tests = []
+    tests: list[str] = []
     for place in edge.parameter.locations:
         if (place.types and target not in place.types) or place.datatype not in ("Reference", None):
             continue
@@ -85,7 +85,7 @@ def compile_referring(edge: Include, target: str, ids: Sequence[str]) -> Stateme
 def compile_identified(type_name: str, identifiers: Sequence[tuple[str | None, str]]) -> Statement:
     """Return the statement of the rows that have one of these identifiers (system, value)."""
     binder = Binder()
-    tests = []
+    tests: list[str] = []
     for system, value in identifiers:
         leaf = {"value": value} if system is None else {"system": system, "value": value}
         # Most types have a list of identifiers, some have one.

@@ -18,6 +18,7 @@ from boxruntime.http.target import parse_query
 from boxruntime.storage.schema import schema_ddl
 from boxruntime.storage.search.compile import compile_search
 from boxruntime.storage.search.indexes import type_indexes
+from boxruntime.storage.search.terminology import resolve_terminology
 from tests.integration.search.data import ROWS
 
 if TYPE_CHECKING:
@@ -72,6 +73,16 @@ async def connection(search_dsn: str):
     await opened.close()
 
 
+class Connection:
+    """What runs statements elsewhere, over one connection."""
+
+    def __init__(self, connection) -> None:
+        self._connection = connection
+
+    async def run(self, sql: str, *parameters):
+        return await self._connection.fetch(sql, *parameters)
+
+
 @pytest.fixture
 def search(connection, metadata):
     """Run "Type?query" and return the ids on the page, in order."""
@@ -86,7 +97,7 @@ def search(connection, metadata):
             strict=strict,
             options=OPTIONS,
         )
-        statement = compile_search(query)
+        statement = compile_search(await resolve_terminology(Connection(connection), query))
         records = await connection.fetch(statement.sql, *statement.parameters)
         return [record["id"] for record in records]
 

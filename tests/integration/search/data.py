@@ -204,6 +204,65 @@ ROWS = {
         "plain": {"status": "active", "url": "http://vs/a/b", "version": "1"},
         "deeper": {"status": "active", "url": "http://vs/a"},
         "urn": {"status": "active", "url": "urn:oid:1.2.3"},
+        "listed": {
+            "status": "active",
+            "url": "http://sets/listed",
+            "compose": {"include": [{"system": S, "concept": [{"code": "w"}, {"code": "female"}]}]},
+        },
+        "family": {
+            "status": "active",
+            "url": "http://sets/family",
+            "compose": {
+                "include": [
+                    {"system": S, "filter": [{"property": "concept", "op": "is-a", "value": "v"}]}
+                ],
+                "exclude": [{"system": S, "concept": [{"code": "w"}]}],
+            },
+        },
+        "whole": {
+            "status": "active",
+            "url": "http://sets/whole",
+            "compose": {"include": [{"system": T}]},
+        },
+        "nested": {
+            "status": "active",
+            "url": "http://sets/nested",
+            "compose": {"include": [{"valueSet": ["http://sets/listed"]}]},
+        },
+        "expanded": {
+            "status": "active",
+            "url": "http://sets/expanded",
+            "expansion": {
+                "contains": [{"system": S, "code": "x", "contains": [{"system": S, "code": "bp"}]}]
+            },
+        },
+        "large": {
+            "status": "active",
+            "url": "http://sets/large",
+            "compose": {
+                "include": [
+                    {
+                        "system": S,
+                        "concept": [{"code": f"n{i}"} for i in range(50)]
+                        + [{"code": "w"}, {"code": "male"}],
+                    }
+                ]
+            },
+        },
+    },
+    "CodeSystem": {
+        "cs": {
+            "status": "active",
+            "url": S,
+            "content": "complete",
+            "concept": [
+                {
+                    "code": "v",
+                    "concept": [{"code": "w"}, {"code": "bp", "concept": [{"code": "sys"}]}],
+                },
+                {"code": "dia", "property": [{"code": "parent", "value": {"code": "bp"}}]},
+            ],
+        },
     },
     "QuestionnaireResponse": {
         "q1": {"status": "completed", "questionnaire": "http://q/one|2.0"},
