@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from boxruntime.fhir.compile import choice_key
 from boxruntime.fhir.formats import accept_aidbox, to_aidbox, to_fhir
 from boxruntime.fhir.metadata import base_metadata
-from boxruntime.fhir.outcome import Dialect
+from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 from boxruntime.fhir.validation import validate
 
 METADATA = base_metadata("4.0.1")
@@ -183,3 +184,13 @@ def test_no_shape_makes_a_conversion_fail(type_name, document):
         converted = convert(METADATA, type_name, document, rewrite={"a": "Patient/x"})
         validate(METADATA, type_name, converted.resource, dialect)
         to_fhir(METADATA, converted.resource)
+
+
+@pytest.mark.parametrize("convert", [to_aidbox, accept_aidbox])
+def test_a_document_nested_too_deeply_is_refused(convert):
+    document = {}
+    for _ in range(800):
+        document = {"item": [document]}
+    with pytest.raises(OutcomeError) as refused:
+        convert(METADATA, "Questionnaire", document)
+    assert refused.value.fault is Fault.UNPROCESSABLE
