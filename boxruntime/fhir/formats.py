@@ -55,9 +55,9 @@ def to_aidbox(
     `Type?query` is plain text. Server members of `meta` are dropped unless `keep_meta`
     ($to-format). Findings are those that only the FHIR form shows; the rest is `validate`'s.
 
-    15 us for a 1.7 kB Patient (5 of them to look for what is empty or rare), 35 us for a 3 kB one
-    with 7 extensions, 55 us for an Observation of 8 kB and 20 components; parsing the JSON of
-    these takes 5, 8 and 31 us. Raises OutcomeError for a document nested too deeply.
+    14 us for a 1.7 kB Patient, 40 us for a 3 kB one with 7 extensions, 45 us for an Observation of
+    8 kB and 20 components (5, 8 and 22 of them to look for what is empty or rare), where parsing
+    the JSON takes 5, 7 and 25 us. Raises OutcomeError for a document nested too deeply.
     """
     try:
         return _to_aidbox(metadata, type_name, document, rewrite, keep_meta=keep_meta)
@@ -101,7 +101,7 @@ def accept_aidbox(
 ) -> Converted:
     """Return a document sent to root in its stored form; arguments and result as `to_aidbox`.
 
-    12 us for a 1.7 kB Patient, 40 us for an Observation of 8 kB.
+    12 us for a 1.7 kB Patient, 30 us for an Observation of 8 kB.
     """
     try:
         return _accept_aidbox(metadata, type_name, document, rewrite)
@@ -133,7 +133,7 @@ def to_fhir(
 
     The resource has its resourceType, id and meta (with createdAt). `type_name` is needed only
     where it differs from the resourceType (`Metadata.fhir_type`). 8 us for a 1.7 kB Patient,
-    33 us for an Observation of 8 kB.
+    28 us for an Observation of 8 kB.
     """
     type_name = type_name or resource["resourceType"]
     if type_name not in metadata.types:

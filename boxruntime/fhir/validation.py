@@ -32,8 +32,8 @@ def validate(
 ) -> list[Issue]:
     """Return all findings in a resource, in the order of their places; [] when it is valid.
 
-    The resource has its resourceType. `dialect` decides the form of `expression`. 10 us for a
-    valid Patient of 1.7 kB, 40 us for a valid Observation of 8 kB with 20 components.
+    The resource has its resourceType. `dialect` decides the form of `expression`. 8 us for a
+    valid Patient of 1.7 kB, 28 us for a valid Observation of 8 kB with 20 components.
     """
     issues = _findings(metadata, type_name, resource)
     for path, item in find_inner_resources(metadata, type_name, resource):
