@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 STOP_GRACE_S = 1.0  # for open connections when a box is reconfigured, put to sleep or removed
 UPGRADE_GRACE_S = 35.0  # longer than the edge keeps an idle connection: none meets its end
 END_S = 30.0  # for requests in work when the host ends or a box is removed
-MOULD_DELAY_S = 1.0  # between two attempts to get a mould
+MOULD_DELAY_S, LONGEST_MOULD_DELAY_S = 1.0, 15.0  # between two attempts to get a mould
 LOCK_S = 5.0
 _PR_SET_CHILD_SUBREAPER = 36
 _logger = logging.getLogger("boxhost")
@@ -66,6 +66,7 @@ class Manager:
         self._change = asyncio.Lock()  # upgrade and self-replacement: one at a time
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
+        self._mould_delay_s = MOULD_DELAY_S
         self._lock_fd = -1
         self._bounds: Bounds  # of what the lock gives us alone, like the two below
         self._control: ControlServer
@@ -357,8 +358,11 @@ class Manager:
         if self._mould is not mould or self._stop.is_set():
             return
         _logger.error("The mould ended; boxes that run are not concerned.")
-        if not was_ready:
-            await asyncio.sleep(MOULD_DELAY_S)
+        if was_ready:
+            self._mould_delay_s = MOULD_DELAY_S
+        else:
+            await asyncio.sleep(self._mould_delay_s)
+            self._mould_delay_s = min(2 * self._mould_delay_s, LONGEST_MOULD_DELAY_S)
         if self._mould is mould and not self._stop.is_set():
             self._use_mould(MouldClient.start(self._application, self._on_exit))
 

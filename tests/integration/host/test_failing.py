@@ -4,6 +4,8 @@ import os
 import time
 from pathlib import Path
 
+from tests.integration.host.running import ROOT, Host
+
 
 def test_failing_box_answers_503_at_once_and_recovers(host):
     host.ensure("broken", environment={"TINY_FAIL": "start"})
@@ -59,3 +61,19 @@ def test_killed_mould_is_replaced_and_boxes_live_on(own_host):
     os.kill(pid, 9)
     own_host.wait_until(lambda: own_host.status("lives")["last_exit"] == -9)
     assert own_host.get("lives")["pid"] != pid
+
+
+def test_broken_application_answers_503_until_it_is_mended(tmp_path):
+    module = tmp_path / "tinymended.py"
+    module.write_text("def create(:\n")
+    host = Host("tinymended:create", env={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
+    try:
+        host.launch()
+        host.wait_until(lambda: host.ask(command="ping")["ok"])
+        host.ensure("early", environment={"TINY_VALUE": "late"})
+        assert host.request("early")[0] == 503
+        module.write_text("from tests.integration.host.tiny import create\n")
+        host.wait_until(lambda: host.request("early")[0] == 200, 20)
+        assert host.get("early")["value"] == "late"
+    finally:
+        host.close()
