@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--fhir-version", choices=SUPPORTED_VERSIONS)
     chosen = parser.parse_args(arguments)
     if chosen.command == "fingerprint":
-        sys.stdout.write(layout_for(chosen.fhir_version or SUPPORTED_VERSIONS[0]).fingerprint() + "\n")
+        sys.stdout.write(layout_for(chosen.fhir_version or SUPPORTED_VERSIONS[0]).fingerprint + "\n")
         return 0
     try:
         settings = _settings(chosen.command, chosen.fhir_version)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from boxruntime import __version__
-from boxruntime.access.authenticate import Authenticator
+from boxruntime.access.authenticate import Authenticator, decoy_hash
 from boxruntime.access.policies import PolicySet
 from boxruntime.access.secrets import hash_secret, is_hashed
 from boxruntime.api.box import Box
@@ -31,7 +31,13 @@ from boxruntime.settings import BoxSettings
 from boxruntime.storage.bootstrap import ensure_bootstrap
 from boxruntime.storage.database import Database
 from boxruntime.storage.meta import ChangeListener, load_all
-from boxruntime.storage.prepare import BaseRow, Layout, WrongDatabaseError, ensure_prepared
+from boxruntime.storage.prepare import (
+    BaseRow,
+    Layout,
+    WrongDatabaseError,
+    ensure_prepared,
+    make_layout,
+)
 from boxruntime.storage.search.indexes import default_indexes
 from boxruntime.storage.store import Store
 from boxruntime.telemetry.log import EventLog
@@ -45,6 +51,7 @@ def preload(fhir_versions: Sequence[str] = SUPPORTED_VERSIONS) -> None:
         metadata = base_metadata(version)
         warm(metadata)
         layout_for(version)
+        decoy_hash()
         _base_routes(metadata.resource_types)
 
 
@@ -54,8 +61,8 @@ def layout_for(fhir_version: str) -> Layout:
     metadata = base_metadata(fhir_version)
     rows = [BaseRow(*row) for row in base_rows(metadata)]
     rows.extend(BaseRow("Operation", id_, resource) for id_, resource in operations())
-    return Layout(
-        fhir_version=fhir_version,
+    return make_layout(
+        fhir_version,
         resource_types=sorted(metadata.resource_types),
         base_rows=rows,
         indexes=list(default_indexes(metadata)),
@@ -121,7 +128,9 @@ class Application:
             await ensure_prepared(connection, layout_for(self.settings.fhir_version))
         finally:
             await connection.close()
-        await ensure_bootstrap(self.database, self.settings, stored_form=_stored_form)
+        await ensure_bootstrap(
+            self.database, self.settings, stored_form=_stored_form, is_hashed=is_hashed
+        )
         await self._listener.start()
         await self.reload(None)
         self.log.write("box/start", version=__version__, fhir=self.settings.fhir_version)
@@ -131,6 +140,7 @@ class Application:
         await self._listener.stop()
         await self.database.close()
         self.log.write("box/stop")
+        self.log.close()
 
     async def reload(self, resource_type: str | None) -> None:
         """Take over changed meta-resources; None = any may have changed."""
@@ -159,7 +169,9 @@ class Application:
         )
 
     async def _heard(self, table: str | None) -> None:
-        by_table = {name.lower(): name for name in ("AccessPolicy", "Client", "User", "Entity", "Attribute")}
+        by_table = {
+            name.lower(): name for name in ("AccessPolicy", "Client", "User", "Entity", "Attribute")
+        }
         if table is None or table in by_table:
             await self.reload(None if table is None else by_table[table])
 
@@ -200,7 +212,11 @@ class Application:
                     await self.startup()
                 except Exception as error:  # noqa: BLE001 - the server reports it and ends
                     self.log.write("box/failed", level="panic", err=type(error).__name__)
-                    sentence = str(error) if isinstance(error, WrongDatabaseError) else type(error).__name__
+                    sentence = (
+                        str(error)
+                        if isinstance(error, WrongDatabaseError)
+                        else type(error).__name__
+                    )
                     await send({"type": "lifespan.startup.failed", "message": sentence})
                     return
                 await send({"type": "lifespan.startup.complete"})
@@ -228,4 +244,3 @@ def _authorities(settings: BoxSettings) -> dict[bytes, str]:
 
 async def _stored_form(secret: str) -> str:
     return secret if is_hashed(secret) else await asyncio.to_thread(hash_secret, secret)
-

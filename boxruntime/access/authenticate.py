@@ -15,6 +15,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 
 from boxruntime.access.portal import COOKIE, PortalToken, verify_portal_token
@@ -39,6 +40,12 @@ BASIC_CHALLENGE = 'Basic realm="box", charset="UTF-8"'
 BEARER_CHALLENGE = 'Bearer error="invalid_token"'
 
 
+@lru_cache(maxsize=1)
+def decoy_hash() -> str:
+    """Return a hash that no secret has, to verify against where there is no client."""
+    return hash_secret("", salt=bytes(16))
+
+
 class Authenticator:
     """Recognises callers of one box process."""
 
@@ -49,7 +56,6 @@ class Authenticator:
         self._key = os.urandom(32)
         self._remembered: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
         self._hashing = asyncio.Semaphore(PARALLEL_HASHES)
-        self._decoy = hash_secret("", salt=bytes(16))
         self._generation = 0
 
     def forget(self) -> None:
@@ -107,7 +113,7 @@ class Authenticator:
             and "basic" in grants
         )
         # An unknown client costs the same time as a known one.
-        matches = await self._verify(secret, stored if isinstance(stored, str) else self._decoy)
+        matches = await self._verify(secret, stored if isinstance(stored, str) else decoy_hash())
         if client is None or not usable or not secret or not matches:
             raise CredentialsError(BASIC_CHALLENGE)
         shown = {key: value for key, value in client.items() if key != "secret"}

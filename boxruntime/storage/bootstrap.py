@@ -8,6 +8,7 @@ Source: platform specification, "Environment variables" (Startup).
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,14 +22,18 @@ from boxruntime.storage.store import Store
 
 
 async def ensure_bootstrap(
-    database: Database, settings: BoxSettings, *, stored_form: Callable[[str], Awaitable[str]]
+    database: Database,
+    settings: BoxSettings,
+    *,
+    stored_form: Callable[[str], Awaitable[str]],
+    is_hashed: Callable[[str], bool],
 ) -> bool:
     """Create or update what the settings name; tell whether anything was done.
 
     `stored_form` hashes a secret unless it is a hash already; it is slow and asked only for
     values that changed.
     """
-    wanted = bootstrap_marks(settings)
+    wanted = bootstrap_marks(settings, is_hashed)
     applied = await applied_marks(database)
     if applied == wanted:
         return False
@@ -68,23 +73,38 @@ async def applied_marks(database: Database) -> dict[str, str]:
     return found
 
 
-def bootstrap_marks(settings: BoxSettings) -> dict[str, str]:
+def bootstrap_marks(settings: BoxSettings, is_hashed: Callable[[str], bool]) -> dict[str, str]:
     """Return a mark of each part of the bootstrap; secrets only as salted hashes."""
     marks = {
-        "client": _mark(settings, settings.client_id, settings.client_secret),
-        "participants": _mark(settings, msgspec.json.encode(settings.participants).decode()),
+        "client": _mark(
+            settings,
+            settings.client_id,
+            settings.client_secret,
+            is_hashed=is_hashed(settings.client_secret),
+        ),
+        "participants": hashlib.sha256(msgspec.json.encode(settings.participants)).hexdigest(),
     }
     if settings.admin_password is not None:
-        marks["admin"] = _mark(settings, settings.admin_id, settings.admin_password)
+        marks["admin"] = _mark(
+            settings,
+            settings.admin_id,
+            settings.admin_password,
+            is_hashed=is_hashed(settings.admin_password),
+        )
     return marks
 
 
-def _mark(settings: BoxSettings, *values: str) -> str:
-    # scrypt with low cost: the mark is no more readable than the secret's own hash beside it,
-    # yet it is computed at every start.
+def _mark(settings: BoxSettings, id_: str, secret: str, *, is_hashed: bool) -> str:
+    """Return a mark that tells equal values, and no more about a secret than its stored form.
+
+    A value that is a hash already (all that the platform gives) needs no slow hash again; a
+    plain secret gets one, beside which the fast one would be the easier to guess.
+    """
     salt = f"bootstrap {settings.box_id}".encode()
-    text = "\x00".join(values).encode()
-    return hashlib.scrypt(text, salt=salt, n=1 << 12, r=8, p=1, dklen=16).hex()
+    text = f"{id_}\x00{secret}".encode()
+    if is_hashed:
+        return hmac.new(salt, text, hashlib.sha256).hexdigest()[:32]
+    return hashlib.scrypt(text, salt=salt, n=1 << 14, r=8, p=1, dklen=16).hex()
 
 
 async def _client(store: Store, settings: BoxSettings, secret: str) -> None:
