@@ -63,9 +63,6 @@ async def fill_queries(
     for found in references:
         if found.query is None:
             continue
-        if found.refers is not None and found.resource_type not in found.refers:
-            message = f"expected reference to {', '.join(sorted(found.refers))}"
-            raise _refused(Fault.UNPROCESSABLE, message, found.path, resource_type)
         try:
             criteria = parse_query(found.query.encode())
         except RequestError as error:

@@ -17,11 +17,11 @@ from boxruntime.access.secrets import MalformedHashError, hash_secret, is_hashed
 from boxruntime.api.box import Box, WrittenReference
 from boxruntime.api.call import Call
 from boxruntime.api.entry_references import fill_queries
-from boxruntime.fhir.empties import strip_empty
 from boxruntime.fhir.formats import FoundReference, accept_aidbox, to_aidbox
 from boxruntime.fhir.json_text import encode_json
 from boxruntime.fhir.metadata import Metadata
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError, Path
+from boxruntime.fhir.references import wrong_targets
 from boxruntime.fhir.validation import validate
 
 _ID = re.compile(r"[A-Za-z0-9\-._]{1,255}")
@@ -88,7 +88,6 @@ async def accept(call: Call, box: Box, document: dict[str, Any]) -> ValidResourc
                 type_name=resource_type,
             ),
         )
-    document = strip_empty(document)
     convert = to_aidbox if call.dialect is Dialect.FHIR else accept_aidbox
     converted = convert(metadata, resource_type, document, rewrite=call.rewrite)
     resource = converted.resource
@@ -97,6 +96,8 @@ async def accept(call: Call, box: Box, document: dict[str, Any]) -> ValidResourc
     if id_ is not None:
         check_id(id_, resource_type)
     issues = converted.issues + validate(metadata, resource_type, resource, call.dialect)
+    if not skips_references(call, box):
+        issues += wrong_targets(resource_type, converted.references)
     if issues:
         raise OutcomeError(Fault.UNPROCESSABLE, issues)
     _check_storable(resource_type, resource)
@@ -199,9 +200,7 @@ def secret_elements(metadata: Metadata, resource_type: str) -> tuple[str, ...]:
     return names
 
 
-async def _hash_passwords(
-    metadata: Metadata, resource_type: str, resource: dict[str, Any]
-) -> None:
+async def _hash_passwords(metadata: Metadata, resource_type: str, resource: dict[str, Any]) -> None:
     """Replace plain values of elements of type `password` by their hash, in place."""
     for name in secret_elements(metadata, resource_type):
         secret = resource.get(name)

@@ -9,10 +9,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from boxruntime.fhir.conversion import Conversion, FoundReference
-from boxruntime.fhir.outcome import Dialect, Path
+from boxruntime.fhir.outcome import Dialect, Issue, Path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 _FHIR_MEMBERS = frozenset(
     {"reference", "display", "type", "identifier", "extension", "id"}
@@ -137,14 +137,25 @@ def _check_target(
     holder: dict[str, Any], path: Path, state: Conversion, refers: frozenset[str] | None
 ) -> None:
     target = holder["resourceType"]
-    if refers is not None and target not in refers:
-        state.report(path, f"expected reference to {', '.join(sorted(refers))}")
     if state.checked:
         state.references.append(
             FoundReference(
                 path=path, holder=holder, resource_type=target, id=holder["id"], refers=refers
             )
         )
+
+
+def wrong_targets(type_name: str, references: Iterable[FoundReference]) -> list[Issue]:
+    """Return a finding for each reference to a type that its element does not allow."""
+    return [
+        Issue(
+            message=f"expected reference to {', '.join(sorted(found.refers))}",
+            path=found.path,
+            type_name=type_name,
+        )
+        for found in references
+        if found.refers is not None and found.resource_type not in found.refers
+    ]
 
 
 def reference_from_aidbox(

@@ -7,6 +7,7 @@ import pytest
 from boxruntime.fhir.formats import accept_aidbox, to_aidbox, to_fhir
 from boxruntime.fhir.metadata import base_metadata
 from boxruntime.fhir.outcome import Dialect
+from boxruntime.fhir.references import wrong_targets
 from boxruntime.fhir.validation import validate
 
 METADATA = base_metadata("4.0.1")
@@ -181,10 +182,12 @@ def test_a_target_of_an_unknown_type_is_a_finding():
 
 
 def test_refers_limits_the_targets_in_both_formats():
-    wanted = "expected reference to Goal"
-    assert messages(stored({"reference": "Patient/p1"})) == [("CarePlan.goal[0]", wanted)]
     patient = {"resourceType": "Patient", "id": "p1"}
-    assert messages(accepted(patient)) == [("CarePlan.goal.0", wanted)]
+    for converted in (stored({"reference": "Patient/p1"}), accepted(patient)):
+        (issue,) = wrong_targets("CarePlan", converted.references)
+        assert (issue.path, issue.message) == (("goal", 0), "expected reference to Goal")
+    allowed = stored({"reference": "Goal/g1"})
+    assert wrong_targets("CarePlan", allowed.references) == []
 
 
 def test_canonical_and_uri_elements_never_change():
