@@ -41,6 +41,7 @@ LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
   found jsonb[] := ARRAY[doc];
   step jsonb;
+  position int;
 BEGIN
   FOR step IN SELECT jsonb_array_elements(path) LOOP
     CASE jsonb_typeof(step)
@@ -48,8 +49,10 @@ BEGIN
         found := ARRAY(SELECT v -> (step #>> '{}') FROM unnest(found) f, jsonb_path_query(f, '$[*]') v
                        WHERE v -> (step #>> '{}') IS NOT NULL);
       WHEN 'number' THEN
-        found := ARRAY(SELECT f -> (step::numeric)::int FROM unnest(found) f
-                       WHERE jsonb_typeof(f) = 'array' AND f -> (step::numeric)::int IS NOT NULL);
+        -- an index beyond the integers finds nothing and fails nothing
+        position := CASE WHEN abs(step::numeric) < 1e9 THEN step::numeric::int ELSE 2147483647 END;
+        found := ARRAY(SELECT f -> position FROM unnest(found) f
+                       WHERE jsonb_typeof(f) = 'array' AND f -> position IS NOT NULL);
       WHEN 'object' THEN
         found := ARRAY(SELECT v FROM unnest(found) f, jsonb_path_query(f, '$[*]') v WHERE v @> step);
       ELSE
@@ -188,6 +191,16 @@ BEGIN
           UNION ALL SELECT jsonb_path_query(value, '$.repeat.bounds.Period')) t);
     ELSE RETURN NULL;
   END CASE;
+END $$;
+
+-- Both ends as one range, for GiST. NULL where the end lies before the begin.
+CREATE OR REPLACE FUNCTION public.box_date_range(value jsonb) RETURNS tstzrange
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
+DECLARE
+  lo timestamptz := public.box_date_lo(value);
+  hi timestamptz := public.box_date_hi(value);
+BEGIN
+  RETURN CASE WHEN lo <= hi THEN tstzrange(lo, hi) END;
 END $$;
 
 -- Numbers ------------------------------------------------------------------------------------

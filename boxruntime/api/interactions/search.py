@@ -29,8 +29,8 @@ from boxruntime.storage.search.run import (
     fetch_total,
     fetch_version,
     limited,
+    prepare_query,
 )
-from boxruntime.storage.search.terminology import resolve_terminology
 
 if TYPE_CHECKING:
     from boxruntime.api.box import Box
@@ -72,7 +72,7 @@ async def _search(
         compartment=compartment,
     )
     query = _permitted(call, box, query)
-    query = await resolve_terminology(box.store.runner, query)
+    query = await prepare_query(box.store.runner, query)
     if query.explain:
         _authorize(call, box, "AidboxQuery")
         return Result(

@@ -160,6 +160,8 @@ class Chain(msgspec.Struct, frozen=True):
 
     parameter: Parameter
     targets: tuple[tuple[str, Condition], ...]
+    contained: tuple[str, ...] | None = None
+    """Target types that some row may hold inside itself; None = any."""
 
 
 class ReverseChain(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from boxruntime.fhir.search.query import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
 import msgspec
 
@@ -107,11 +108,64 @@ def _replaced(condition: Condition, replaced: Mapping[Condition, Condition]) -> 
             return AllOf(tuple(_replaced(part, replaced) for part in parts))
         case AnyOf(parts):
             return AnyOf(tuple(_replaced(part, replaced) for part in parts))
-        case Chain(parameter, targets):
-            return Chain(
-                parameter, tuple((name, _replaced(inner, replaced)) for name, inner in targets)
-            )
+        case Chain(parameter, targets, contained):
+            inside = tuple((name, _replaced(inner, replaced)) for name, inner in targets)
+            return Chain(parameter, inside, contained)
         case ReverseChain(source, parameter, target, inner):
             return ReverseChain(source, parameter, target, _replaced(inner, replaced))
+        case _:
+            return condition
+
+
+def chains_of(query: Query) -> Iterator[tuple[str, Chain]]:
+    """Yield every chain with the type of the rows it starts from."""
+    for branch in query.branches:
+        for condition in branch.conditions:
+            yield from _chains(branch.type, condition)
+
+
+def _chains(type_name: str, condition: Condition) -> Iterator[tuple[str, Chain]]:
+    match condition:
+        case Not(inner):
+            yield from _chains(type_name, inner)
+        case AllOf(parts) | AnyOf(parts):
+            for part in parts:
+                yield from _chains(type_name, part)
+        case Chain():
+            yield type_name, condition
+            for target, inner in condition.targets:
+                yield from _chains(target, inner)
+        case ReverseChain():
+            yield from _chains(condition.source, condition.condition)
+        case _:
+            return
+
+
+def note_contained(query: Query, held: AbstractSet[tuple[str, str]]) -> Query:
+    """Return the query whose chains know which targets are held inside other rows.
+
+    `held`: pairs of a type of rows and a type of resource that some of them contain.
+    """
+    branches = tuple(
+        Branch(branch.type, tuple(_noted(branch.type, c, held) for c in branch.conditions))
+        for branch in query.branches
+    )
+    return msgspec.structs.replace(query, branches=branches)
+
+
+def _noted(type_name: str, condition: Condition, held: AbstractSet[tuple[str, str]]) -> Condition:
+    match condition:
+        case Not(inner):
+            return Not(_noted(type_name, inner, held))
+        case AllOf(parts):
+            return AllOf(tuple(_noted(type_name, part, held) for part in parts))
+        case AnyOf(parts):
+            return AnyOf(tuple(_noted(type_name, part, held) for part in parts))
+        case Chain(parameter, targets, _):
+            contained = tuple(name for name, _ in targets if (type_name, name) in held)
+            inside = tuple((name, _noted(name, inner, held)) for name, inner in targets)
+            return Chain(parameter, inside, contained)
+        case ReverseChain(source, parameter, target, inner):
+            return ReverseChain(source, parameter, target, _noted(source, inner, held))
         case _:
             return condition

@@ -51,17 +51,34 @@ def chain(compiler: Compiler, row: Row, condition: Chain) -> str:
     ]
     if row.alias is None:
         return any_of(_from_value(compiler, row, *hop) for hop in forward)
+    inside = condition.contained
+    contained = [hop for hop in forward if inside is None or hop[1] in inside]
+    if not contained and all(has_reference_index(row.type, hop[0]) for hop in forward):
+        return any_of(_semi_join(compiler, row, *hop) for hop in forward)
     selects = []
     for place, target, inner in forward:
         if place.datatype in _REFERENCES:
             selects.append(_from_table(compiler, row, place, target, inner))
-            selects.append(_to_contained(compiler, row, place, target, inner))
         else:
-            alias = compiler.binder.alias()
-            source = table_row(row.type, alias)
+            source = table_row(row.type, compiler.binder.alias())
             test = _from_value(compiler, source, place, target, inner)
-            selects.append(f"SELECT {alias}.id FROM {table_of(row.type)} AS {alias} WHERE {test}")
+            selects.append(
+                f"SELECT {source.id} FROM {table_of(row.type)} AS {source.alias} WHERE {test}"
+            )
+    selects.extend(
+        _to_contained(compiler, row, *hop) for hop in contained if hop[0].datatype in _REFERENCES
+    )
     return f"{row.id} IN ({' UNION ALL '.join(selects)})" if selects else FALSE
+
+
+def _semi_join(compiler: Compiler, row: Row, place: Location, target: str, inner: Condition) -> str:
+    """Return the test by equality of ids, which PostgreSQL can plan from either end."""
+    wanted = table_row(target, compiler.binder.alias())
+    test = compiler.test(wanted, inner)
+    return (
+        f"({reference_type(row, place)} = {literal(target)} AND {reference_id(row, place)} IN "
+        f"(SELECT {wanted.id} FROM {table_of(target)} AS {wanted.alias} WHERE {test}))"
+    )
 
 
 def _from_table(
@@ -97,17 +114,17 @@ def _to_contained(
 ) -> str:
     """Return a query for the ids of rows whose local reference leads to a contained resource."""
     source = table_row(row.type, compiler.binder.alias())
-    document = compiler.binder.alias()
+    document, local = compiler.binder.alias(), compiler.binder.alias()
     test = compiler.test(Row(target, document, f"({document} ->> 'id')"), inner)
     contained = literal(f"$.contained[*] ? (@.resourceType == {json.dumps(target)})")
     kept = compiler.binder.jsonb({"contained": [{"resourceType": target}]})
-    local = compiler.binder.alias()
+    # Nested, not joined: PostgreSQL guesses hundreds of rows for each set-returning function.
     return (
-        f"SELECT {source.id} FROM {table_of(row.type)} AS {source.alias}, "
-        f"jsonb_path_query({source.document}, {contained}) AS {document}, "
+        f"SELECT {source.id} FROM {table_of(row.type)} AS {source.alias} "
+        f"WHERE {source.document} @> {kept} AND EXISTS (SELECT 1 "
+        f"FROM jsonb_path_query({source.document}, {contained}) AS {document}, "
         f"{typed_values(Location(place.steps, place.datatype), source)} AS {local} "
-        f"WHERE {source.document} @> {kept} "
-        f"AND {local} ->> 'localRef' = {document} ->> 'id' AND {test}"
+        f"WHERE {local} ->> 'localRef' = {document} ->> 'id' AND {test})"
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from boxruntime.fhir.search.query import Branch, IdMatch, Query, SortKey, Total
 from boxruntime.storage.rows import COLUMNS
 from boxruntime.storage.search.conditions import Compiler
+from boxruntime.storage.search.dates import date_bounds
 from boxruntime.storage.search.places import TRUE, Row, table_of, table_row
 from boxruntime.storage.search.sort import order_by
 from boxruntime.storage.search.special import dot_value
@@ -144,6 +145,8 @@ def _compiler(query: Query, binder: Binder) -> Compiler:
 
 def _from_where(compiler: Compiler, branch: Branch, row: Row) -> str:
     tests = [compiler.test(row, condition) for condition in branch.conditions]
+    if compiler.fhir_comparisons:
+        tests.insert(0, date_bounds(row, branch.conditions, compiler.binder))
     kept = [test for test in tests if test != TRUE]
     where = f" WHERE {' AND '.join(kept)}" if kept else ""
     return f"{table_of(branch.type)}{where}"

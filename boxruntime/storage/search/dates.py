@@ -8,14 +8,44 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from boxruntime.fhir.outcome import Dialect
+from boxruntime.fhir.search.query import Match
 from boxruntime.fhir.search.values import DateValue, Prefix
-from boxruntime.storage.search.places import Row, any_of, exists_at, single_value
+from boxruntime.storage.search.places import TRUE, Row, any_of, exists_at, single_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from boxruntime.fhir.search.query import Location, Match, Parameter, TimeMatch
+    from boxruntime.fhir.search.query import Condition, Location, Parameter, TimeMatch
     from boxruntime.storage.search.statement import Binder
+
+
+DATES: dict[str, str] = {
+    "AllergyIntolerance": "date",
+    "Appointment": "date",
+    "AuditEvent": "date",
+    "CarePlan": "date",
+    "ClinicalImpression": "date",
+    "Communication": "sent",
+    "Composition": "date",
+    "Condition": "recorded-date",
+    "DiagnosticReport": "date",
+    "DocumentReference": "date",
+    "Encounter": "date",
+    "ExplanationOfBenefit": "created",
+    "ImagingStudy": "started",
+    "Immunization": "date",
+    "MedicationAdministration": "effective-time",
+    "MedicationRequest": "authoredon",
+    "MedicationStatement": "effective",
+    "Observation": "date",
+    "Patient": "birthdate",
+    "Procedure": "date",
+    "QuestionnaireResponse": "authored",
+    "ServiceRequest": "authored",
+    "Slot": "start",
+    "Task": "authored-on",
+}
+"""Type -> its main date parameter, whose range is indexed."""
 
 
 def date_match(row: Row, match: Match, binder: Binder, *, fhir_comparisons: bool) -> str:
@@ -150,3 +180,61 @@ def _root_instant_test(column: str, value: DateValue, binder: Binder) -> str:
             return f"{column} <= {last}"
         case _:
             return _instant_test(column, value, binder)
+
+
+def date_bounds(row: Row, conditions: Sequence[Condition], binder: Binder) -> str:
+    """Return what the conditions on the type's main date say together, for its range index.
+
+    Implied by their full tests. Two conditions as one: alone each leaves half of the table, and
+    the planner would think so of both.
+    """
+    matches = [
+        condition
+        for condition in conditions
+        if isinstance(condition, Match)
+        and condition.parameter.type == "date"
+        and condition.parameter.name == DATES.get(row.type)
+    ]
+    stored = single_date(matches[0].parameter, row) if matches else None
+    if stored is None:
+        return TRUE
+    after: list[str] = []
+    before: list[str] = []
+    for match in matches:
+        bounds = [_bounds(value) for value in match.values if isinstance(value, DateValue)]
+        starts = [start for start, _ in bounds if start is not None]
+        ends = [end for _, end in bounds if end is not None]
+        if len(starts) == len(bounds):
+            after.append(min(starts, key=_key))
+        if len(ends) == len(bounds):
+            before.append(max(ends, key=_key))
+    if not after and not before:
+        return TRUE
+    low = max(after, key=_key) if after else None
+    high = min(before, key=_key) if before else None
+    if low is not None and high is not None and _key(low) >= _key(high):
+        low, high = high, low  # only what spans both can match
+    first = "NULL" if low is None else binder.timestamp(low)
+    last = "NULL" if high is None else binder.timestamp(high)
+    return f"box_date_range({stored}) && tstzrange({first}, {last}, '[]')"
+
+
+def _key(instant: str) -> tuple[int, str]:
+    return len(instant.partition("-")[0]), instant
+
+
+def _bounds(value: DateValue) -> tuple[str | None, str | None]:
+    """Return after what a match must end, and before what it must begin."""
+    match value.prefix:
+        case Prefix.EQ | Prefix.AP:
+            return value.lo, value.hi
+        case Prefix.GE:
+            return value.lo, None
+        case Prefix.GT | Prefix.SA:
+            return value.hi, None
+        case Prefix.LE:
+            return None, value.hi
+        case Prefix.LT | Prefix.EB:
+            return None, value.lo
+        case Prefix.NE:
+            return None, None

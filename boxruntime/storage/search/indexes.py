@@ -5,7 +5,9 @@ Each create pays for each index of its table, so there are few:
 - all types: GIN on the document (tokens, references; +70 us per row), `txid` and `ts` (+1 us
   each), `txid` of the history;
 - clinical types with a date: btree on (subject, end of date) and on (end of date), which serve a
-  patient's timeline, chains, `_has`, `_revinclude`, ranges and `_sort=-date` (+11 and +8 us);
+  patient's timeline, chains, `_has`, `_revinclude` and `_sort=-date` (+11 and +8 us); GiST on
+  the range of the date for `date=ge…&date=lt…` (+26 us), where neither end alone tells much:
+  134 of 200k rows in 1 ms, against seconds;
 - the other types about a patient: btree on the subject (+4 us);
 - people, organizations, locations: trigrams of the names (about +60 us).
 
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from boxruntime.fhir.search.parameters import find_parameter
 from boxruntime.fhir.search.query import Key, Location
-from boxruntime.storage.search.dates import single_date
+from boxruntime.storage.search.dates import DATES, single_date
 from boxruntime.storage.search.places import Row, reference_id, table_of
 from boxruntime.storage.search.statement import identifier
 from boxruntime.storage.search.strings import TEXT_INDEXES, search_text
@@ -71,34 +73,6 @@ SUBJECTS: dict[str, str] = {
 }
 """Type -> element with the reference to the patient, indexed by its id."""
 
-DATES: dict[str, str] = {
-    "AllergyIntolerance": "date",
-    "Appointment": "date",
-    "AuditEvent": "date",
-    "CarePlan": "date",
-    "ClinicalImpression": "date",
-    "Communication": "sent",
-    "Composition": "date",
-    "Condition": "recorded-date",
-    "DiagnosticReport": "date",
-    "DocumentReference": "date",
-    "Encounter": "date",
-    "ExplanationOfBenefit": "created",
-    "ImagingStudy": "started",
-    "Immunization": "date",
-    "MedicationAdministration": "effective-time",
-    "MedicationRequest": "authoredon",
-    "MedicationStatement": "effective",
-    "Observation": "date",
-    "Patient": "birthdate",
-    "Procedure": "date",
-    "QuestionnaireResponse": "authored",
-    "ServiceRequest": "authored",
-    "Slot": "start",
-    "Task": "authored-on",
-}
-"""Type -> its main date parameter."""
-
 _HERE = "resource"
 
 
@@ -123,7 +97,7 @@ def type_indexes(metadata: Metadata, type_name: str) -> Iterator[str]:
         type_name, "resource", "USING gin (resource jsonb_path_ops) WITH (fastupdate = off)"
     )
     yield _index(type_name, "txid", "(txid)")
-    yield _index(type_name, "ts", "(ts)")
+    yield _index(type_name, "ts", "(ts, id)")
     # The newest version of a type counts its deletions too.
     yield _index(f"{type_name}_history", "txid", "(txid)")
     row = Row(type_name, _HERE, "id")
@@ -134,6 +108,7 @@ def type_indexes(metadata: Metadata, type_name: str) -> Iterator[str]:
         yield _index(type_name, "subject", f"({columns})")
     if date is not None:
         yield _index(type_name, "date", f"({date})")
+        yield _index(type_name, "period", f"USING gist ({_date_range(metadata, row)})")
     paths = TEXT_INDEXES.get(type_name)
     if paths is not None:
         text = search_text(row, [tuple(Key(name) for name in path) for path in paths])
@@ -150,6 +125,12 @@ def _date_end(metadata: Metadata, row: Row) -> str | None:
     stored = None if parameter is None else single_date(parameter, row)
     # The order of `_sort=-date`: NULLs last.
     return None if stored is None else f"(box_date_hi({stored})) DESC NULLS LAST"
+
+
+def _date_range(metadata: Metadata, row: Row) -> str:
+    parameter = find_parameter(metadata, row.type, DATES[row.type])
+    assert parameter is not None
+    return f"box_date_range({single_date(parameter, row)})"
 
 
 def _subject_id(metadata: Metadata, row: Row) -> str | None:

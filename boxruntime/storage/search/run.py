@@ -11,13 +11,16 @@ import asyncpg
 
 from boxruntime.fhir.json_text import decode_json
 from boxruntime.fhir.outcome import Fault, OutcomeError
+from boxruntime.fhir.search.visit import chains_of, note_contained
 from boxruntime.storage.rows import Stored, stored_from
 from boxruntime.storage.search.places import table_of
-from boxruntime.storage.search.statement import Statement, identifier
+from boxruntime.storage.search.statement import Binder, Statement, identifier
+from boxruntime.storage.search.terminology import resolve_terminology
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from boxruntime.fhir.search.query import Query
     from boxruntime.storage.database import Database, Runner
 
 T = TypeVar("T")
@@ -26,7 +29,7 @@ T = TypeVar("T")
 async def fetch(runner: Runner, statement: Statement) -> list[asyncpg.Record]:
     """Run a statement. Raises OutcomeError INVALID for a value that PostgreSQL cannot take."""
     try:
-        return await runner.run(statement.sql, *statement.parameters)
+        return await runner.run_planned(statement.sql, *statement.parameters)
     except (asyncpg.DataError, UnicodeEncodeError, asyncpg.StatementTooComplexError):
         # A failed cast of a dot expression, a character that no text can have. The message of
         # PostgreSQL quotes the value, which may be health data.
@@ -79,3 +82,28 @@ async def limited(database: Database, timeout_ms: int, work: Callable[[Runner], 
     async with database.transaction() as runner:
         await runner.run("SELECT set_config('statement_timeout', $1::text, true)", str(timeout_ms))
         return await work(runner)
+
+
+async def prepare_query(runner: Runner, query: Query) -> Query:
+    """Return the query with all that only the rows can tell put in; to be called before compiling.
+
+    Value sets are expanded and hierarchies walked (OutcomeError INVALID for an unknown one);
+    chains learn whether any row contains their targets, since a test for that which is not
+    needed makes them ten times slower.
+    """
+    query = await resolve_terminology(runner, query)
+    pairs = sorted(
+        {(start, target) for start, chain in chains_of(query) for target, _ in chain.targets}
+    )
+    if not pairs:
+        return query
+    binder = Binder()
+    tests = (
+        f"EXISTS (SELECT 1 FROM {table_of(start)} WHERE resource @> "
+        f"{binder.jsonb({'contained': [{'resourceType': target}]})})"
+        for start, target in pairs
+    )
+    statement = binder.statement(f"SELECT ARRAY[{', '.join(tests)}] AS held")
+    (record,) = await fetch(runner, statement)
+    held = {pair for pair, found in zip(pairs, record["held"], strict=True) if found}
+    return note_contained(query, held)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from boxruntime.storage.search.statement import Binder
 
+_TIMES = frozenset({"ts", "cts"})
 _NUMERIC = frozenset({"number", "quantity"})
 
 
@@ -33,6 +34,10 @@ def order_by(
         expression = _expression(row, key, conditions, binder)
         if expression is not None:
             order.append(f"{expression} {'DESC' if key.descending else 'ASC'} NULLS LAST")
+    if len(keys) == 1 and keys[0].column in _TIMES:
+        # Both directions are those of the index; rows of one load share their time.
+        direction = " DESC" if keys[0].descending else ""
+        return f"{row.column(keys[0].column)}{direction}, {row.id}{direction}"
     if not any(key.column == "id" for key in keys):
         order.append(row.id)
     return ", ".join(order)

@@ -92,23 +92,24 @@ def string_match(row: Row, match: Match, binder: Binder, dialect: Dialect) -> st
                 for place in match.parameter.locations
             )
         if match.modifier is Modifier.NONE:
-            exact = all_of([_narrow(row, match.parameter, term, binder), exact])
+            exact = all_of([_narrow(row, match.parameter, term, binder, joined=joined), exact])
         tests.append(exact)
     return any_of(tests)
 
 
-def _narrow(row: Row, parameter: Parameter, term: str, binder: Binder) -> str:
+def _narrow(row: Row, parameter: Parameter, term: str, binder: Binder, *, joined: bool) -> str:
     """Return what an index on the type's names can tell; implied by the full test.
 
-    What begins with the term begins a word of the joined text. A term of several words may
-    straddle values on root, and other values may stand between them in the index.
+    What begins with the term begins a word of the joined text. `joined`: the full test looks at
+    a joined text of its own; there a term of several words may straddle values, and in the index
+    other values may stand between those.
     """
     indexed = TEXT_INDEXES.get(row.type) if row.alias is not None else None
-    if indexed is None or " " in term:
+    if indexed is None or (joined and " " in term):
         return TRUE
     wanted = [path_array(steps) for steps in string_paths(parameter)]
     known = [list(path) for path in indexed]
-    if wanted == known or not all(path in known for path in wanted):
+    if (joined and wanted == known) or not all(path in known for path in wanted):
         return TRUE
     text = search_text(row, [tuple(Key(name) for name in path) for path in indexed])
     return f"{text} ILIKE {_pattern(term, binder, '% ')}"

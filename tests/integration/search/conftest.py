@@ -18,7 +18,7 @@ from boxruntime.http.target import parse_query
 from boxruntime.storage.schema import schema_ddl
 from boxruntime.storage.search.compile import compile_search
 from boxruntime.storage.search.indexes import type_indexes
-from boxruntime.storage.search.terminology import resolve_terminology
+from boxruntime.storage.search.run import prepare_query
 from tests.integration.search.data import ROWS
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ class Connection:
     async def run(self, sql: str, *parameters):
         return await self._connection.fetch(sql, *parameters)
 
+    run_planned = run
+
 
 @pytest.fixture
 def search(connection, metadata):
@@ -97,7 +99,7 @@ def search(connection, metadata):
             strict=strict,
             options=OPTIONS,
         )
-        statement = compile_search(await resolve_terminology(Connection(connection), query))
+        statement = compile_search(await prepare_query(Connection(connection), query))
         records = await connection.fetch(statement.sql, *statement.parameters)
         return [record["id"] for record in records]
 

@@ -255,7 +255,10 @@ BOTH = {
     "Observation?component-code:above=http://codes|sys": {"press"},
     "Observation?code:below=http://other|bw": {"weight"},
     "Patient?_has:Observation:patient:code:in=http://sets/listed": {"lee"},
-    "Observation?_filter=code in http://sets/listed or code ss http://codes|bp": {"weight", "press"},
+    "Observation?_filter=code in http://sets/listed or code ss http://codes|bp": {
+        "weight",
+        "press",
+    },
     # filter expressions
     "Patient?_filter=gender eq female or family co yke": {"lee", "dyke"},
     "Patient?_filter=gender eq female and birthdate eq 1980-02-29 or _id eq bare": {"lee", "bare"},
