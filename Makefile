@@ -64,8 +64,8 @@ browser: dev chromium ## the console in a real browser
 
 load: bench
 
-bench: dev ## measure, beside the floor of this machine
-	@$(BIN)/python -m tests.load
+bench: dev ## measure, beside the floors of this machine: ARGS="--quick --json FILE --compare FILE"
+	@$(BIN)/python -m tests.load $(ARGS)
 
 dev:
 	@$(BOOTSTRAP) setup embedded dev

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -18,33 +21,37 @@ from infra.local.ports import any_free_port
 from tenants.names import database_name, role_name
 from tests.load import payloads, request_rows
 from tests.load.bare_fork import Forks
+from tests.load.edge_rows import edge_row
 from tests.load.figures import Row
-from tests.load.floors import BareDatabase
 from tests.load.servers import FHIR_VERSION, ROOT, Box, Host, box_spec, first_byte
 from tests.load.usage import children, private_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from infra.postgres import PostgresCluster
     from tests.load.request_rows import Bench
 
 MB = 2**20
 HEALTH = b"GET /health HTTP/1.1\r\nHost: box\r\nConnection: close\r\n\r\n"
 ASLEEP_LIMIT_S = 10.0
+BUSY = "busybox"
 
 
 class BoxError(Exception):
     """A box did not do what the row measures; `str(error)` says which."""
 
 
-def box_rows(bench: Bench, cluster: PostgresCluster, host: Host) -> list[Row]:
-    """Measure boxes of their own kind on `host`; they stay until the run ends."""
+def box_rows(bench: Bench, cluster: PostgresCluster, host: Host, directory: Path) -> list[Row]:
+    """Measure boxes on `host`; they stay until the run ends."""
     forks = _bare_forks(bench)
     _create(cluster, host, "first")  # the mould may still be preloading
     rows = [_creation(bench, cluster, host), _wake(bench, host, forks)]
-    rows.extend(_memory(bench, cluster, host, forks))
-    return rows
+    busy = _create_busy(cluster, host)
+    memory = _memory(bench, cluster, host, forks, busy)
+    if shutil.which("caddy", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"):
+        rows.append(edge_row(bench, BUSY, busy, host.run_directory, directory / "caddy"))
+    else:
+        bench.say("no Caddy: the edge is not measured")
+    return [*rows, *memory]
 
 
 def _bare_forks(bench: Bench) -> Forks:
@@ -156,7 +163,19 @@ def _is_alive(pid: int | None) -> bool:
         return False
 
 
-def _memory(bench: Bench, cluster: PostgresCluster, host: Host, forks: Forks) -> list[Row]:
+def _create_busy(cluster: PostgresCluster, host: Host) -> Box:
+    """Make a box that also listens on a loopback port, for the load generator."""
+    port = any_free_port()
+    _create(cluster, host, BUSY, port)
+    status = host.runtime.status(BUSY)
+    if status is None or status.pid is None:
+        raise BoxError(f"{BUSY} has no process.")
+    return Box(port, status.pid, {})
+
+
+def _memory(
+    bench: Bench, cluster: PostgresCluster, host: Host, forks: Forks, busy: Box
+) -> list[Row]:
     bench.say("memory")
     bare_mb = forks.private_bytes / MB
     idle, connections = [], []
@@ -169,15 +188,7 @@ def _memory(bench: Bench, cluster: PostgresCluster, host: Host, forks: Forks) ->
                 raise BoxError(f"{name} answered {status}.")
         idle.append(_box_memory_mb(host, name))
         connections.append(_connections_mb(bench, cluster, database_name(name)))
-    port = any_free_port()
-    _create(cluster, host, "busybox", port)
-    status = host.runtime.status("busybox")
-    address: Mapping[str, str] = {}
-    busy = bench._replace(
-        box=Box(port, status.pid if status and status.pid else 0, address),
-        database=BareDatabase(address),
-    )
-    request_rows.load_for_memory(busy)
+    request_rows.load_for_memory(bench._replace(box=busy))
     floor_name = "private pages of a fork that does nothing"
     return [
         Row(
@@ -191,7 +202,7 @@ def _memory(bench: Bench, cluster: PostgresCluster, host: Host, forks: Forks) ->
         Row(
             name="memory of a box process after load",
             unit="MB",
-            ours=[_box_memory_mb(host, "busybox")],
+            ours=[_box_memory_mb(host, BUSY)],
             floor=[bare_mb],
             floor_name=floor_name,
             target=150,

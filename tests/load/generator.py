@@ -5,6 +5,7 @@ Both send the same ready-made requests, so that a floor and our figure differ in
 
 from __future__ import annotations
 
+import math
 import shutil
 import struct
 import subprocess
@@ -62,13 +63,20 @@ class Generator:
                 file.write(_LENGTH.pack(len(request)) + request)
         return path
 
-    def for_seconds(self, path: Path, port: int, *, connections: int, seconds: int) -> Outcome:
+    def for_seconds(self, path: Path, port: int, *, connections: int, seconds: float) -> Outcome:
         """Send the requests in turn for a while. Raises LoadError when one fails."""
         if self._wrk is None:
             return self._client(path, port, connections, ["--seconds", str(seconds)])
         return _run(
             [
-                *(self._wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"),
+                *(
+                    self._wrk,
+                    "-t1",
+                    f"-c{connections}",
+                    f"-d{math.ceil(seconds)}s",
+                    "--timeout",
+                    "10s",
+                ),
                 *("-s", str(HERE / "wrk.lua"), f"http://127.0.0.1:{port}/", str(path)),
             ]
         )

@@ -10,9 +10,12 @@ import gzip
 import random
 import uuid
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boxruntime.fhir.json_text import decode_json, encode_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SYNTHEA = Path(__file__).parents[1] / "data" / "synthea"
 CLIENT_ID, CLIENT_SECRET = "bench", "not-a-secret-bench-only"
@@ -36,12 +39,16 @@ class Bundle(NamedTuple):
     resources: int
 
 
-def http_request(method: str, path: str, body: bytes = b"") -> bytes:
+def http_request(
+    method: str, path: str, body: bytes = b"", *, headers: Mapping[str, str] | None = None
+) -> bytes:
     """Return the bytes of one request with Basic authentication."""
     head = (
         f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {AUTHORIZATION}\r\n"
         "Accept: application/fhir+json\r\n"
     )
+    for name, value in (headers or {}).items():
+        head += f"{name}: {value}\r\n"
     if body:
         head += f"Content-Type: application/fhir+json\r\nContent-Length: {len(body)}\r\n"
     return head.encode() + b"\r\n" + body
@@ -98,8 +105,15 @@ def _patient(draw: random.Random) -> dict[str, Any]:
         "resourceType": "Patient",
         "text": {
             "status": "generated",
-            "div": '<div xmlns="http://www.w3.org/1999/xhtml"><p>'
-            f"<b>{given} {family}</b>, born {born}, lives in {city}; {phone}</p></div>",
+            "div": '<div xmlns="http://www.w3.org/1999/xhtml"><p class="summary">'
+            f"<b>{given} {family}</b>, born {born}, lives in {city}</p><table>"
+            f"<tr><th>Record number</th><td>{number}</td></tr>"
+            f"<tr><th>National number</th><td>{number[::-1]}</td></tr>"
+            f"<tr><th>Telephone</th><td>{phone}</td></tr>"
+            f"<tr><th>Address</th><td>{address['line'][0]}, {address['postalCode']} {city}</td>"
+            "</tr><tr><th>Language</th><td>Swedish; no interpreter is needed</td></tr></table>"
+            "<p>Seen at admission, details confirmed by the patient. The next of kin is to be "
+            "told of a transfer; telephone in the evening.</p></div>",
         },
         "identifier": [
             {

@@ -61,9 +61,10 @@ def http_rows(bench: Bench) -> list[Row]:
     for name, path in (("HTTP alone, GET 2 kB", get), ("HTTP alone, POST 2 kB", echo)):
         bench.say(name)
         samples = [
-            _load(bench, path, bench.hello_port, bench.hello_pid) for _ in range(bench.scale.runs)
+            load_server(bench, path, bench.hello_port, [bench.hello_pid])
+            for _ in range(bench.scale.runs)
         ]
-        rows.append(_row(name, samples, target=None))
+        rows.append(row_of(name, samples))
     return rows
 
 
@@ -74,7 +75,7 @@ def request_rows(bench: Bench, http_get: Row, http_post: Row) -> list[Row]:
     create = bench.generator.prepare(
         "create", [request("POST", "/fhir/Patient", body) for body in bodies]
     )
-    _load(bench, create, bench.box.port, bench.box.pid)  # warms up, and leaves rows to read
+    load_server(bench, create, bench.box.port, [bench.box.pid])  # warms up, and leaves rows to read
     known = bench.database.ids_and_documents("Patient", READ_IDS)
     ids = [id_ for id_, _ in known]
     documents = [document for _, document in known[: payloads.PATIENTS]]
@@ -173,17 +174,17 @@ def _measure(
     bench.say(name)
     samples, floors, cpus = [], [], []
     for _ in range(bench.scale.runs):
-        samples.append(_load(bench, requests, bench.box.port, bench.box.pid))
+        samples.append(load_server(bench, requests, bench.box.port, [bench.box.pid]))
         rate, cpu = _floor(bench, floor)
         floors.append(rate)
         cpus.append(cpu)
-    row = _row(name, samples, target)
+    row = row_of(name, samples, target)
     row.floor = floors
     row.floor_name = (
         f"its SQL statement over asyncpg, {scale.DATABASE_CONNECTIONS} connections; "
         f"CPU with {http.name}"
     )
-    bare = _median_cpu(cpus)
+    bare = median_cpu(cpus)
     http_us = http.cpu.app_us if http.cpu else 0.0
     row.floor_cpu = Cpu(app_us=bare.app_us + http_us, postgres_us=bare.postgres_us)
     return row
@@ -205,12 +206,12 @@ def _measure_bundles(bench: Bench, name: str, bundles: Sequence[Bundle]) -> Row:
         rate, cpu = _floor(bench, lambda: _bare_transactions(bench, written))
         floors.append(rate)
         cpus.append(cpu)
-    row = _row(name, samples, target=5000)
+    row = row_of(name, samples, target=5000)
     row.floor = floors
     row.floor_name = (
         f"the same rows, one INSERT … unnest a type, {scale.BUNDLE_CONNECTIONS} connections"
     )
-    row.floor_cpu = _median_cpu(cpus)
+    row.floor_cpu = median_cpu(cpus)
     return row
 
 
@@ -218,8 +219,9 @@ def _bare_transactions(bench: Bench, written: Sequence[Written]) -> Floor:
     return bench.database.transactions(written, connections=scale.BUNDLE_CONNECTIONS)
 
 
-def _load(bench: Bench, requests: Path, port: int, pid: int) -> Sample:
-    with watch([pid], bench.postmaster) as used:
+def load_server(bench: Bench, requests: Path, port: int, pids: Sequence[int]) -> Sample:
+    """Send requests for a while to a server that is the processes `pids`."""
+    with watch(pids, bench.postmaster) as used:
         outcome = bench.generator.for_seconds(
             requests, port, connections=scale.CONNECTIONS, seconds=bench.scale.seconds
         )
@@ -245,14 +247,14 @@ def _per_operation(app_s: float, postgres_s: float, operations: int) -> Cpu:
     return Cpu(app_us=app_s / operations * 1e6, postgres_us=postgres_s / operations * 1e6)
 
 
-def _median_cpu(cpus: Sequence[Cpu]) -> Cpu:
+def median_cpu(cpus: Sequence[Cpu]) -> Cpu:
     return Cpu(
         app_us=median(cpu.app_us for cpu in cpus),
         postgres_us=median(cpu.postgres_us for cpu in cpus),
     )
 
 
-def _row(name: str, samples: Sequence[Sample], target: float | None) -> Row:
+def row_of(name: str, samples: Sequence[Sample], target: float | None = None) -> Row:
     return Row(
         name=name,
         unit="/s",
@@ -260,6 +262,6 @@ def _row(name: str, samples: Sequence[Sample], target: float | None) -> Row:
         target=target,
         p50_ms=median(sample.outcome.p50_ms for sample in samples),
         p99_ms=median(sample.outcome.p99_ms for sample in samples),
-        cpu=_median_cpu([sample.cpu for sample in samples]),
+        cpu=median_cpu([sample.cpu for sample in samples]),
         others_percent=median(sample.others_percent for sample in samples),
     )

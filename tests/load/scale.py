@@ -11,8 +11,8 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     runs: int
     """Measurements of each request row, ours and floor in turn; the median counts."""
-    seconds: int
-    """Length of one measurement of ours; whole seconds, as wrk wants them."""
+    seconds: float
+    """Length of one measurement of ours; wrk rounds it up to whole seconds."""
     floor_s: float
     bundles: int
     """Transaction bundles of 100 sent in one measurement."""
@@ -31,7 +31,15 @@ QUICK = Scale(
     name="quick", runs=1, seconds=1, floor_s=0.4, bundles=20, synthea=8, boxes=3, wakes=7, forks=10
 )
 SMALLEST = Scale(
-    name="smallest", runs=1, seconds=1, floor_s=0.1, bundles=4, synthea=1, boxes=1, wakes=2, forks=2
+    name="smallest",
+    runs=1,
+    seconds=0.3,
+    floor_s=0.1,
+    bundles=4,
+    synthea=1,
+    boxes=1,
+    wakes=2,
+    forks=2,
 )
 
 CONNECTIONS = 32
