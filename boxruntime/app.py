@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -14,8 +15,9 @@ import msgspec
 from boxruntime import __version__
 from boxruntime.access.authenticate import Authenticator, decoy_hash
 from boxruntime.access.policies import PolicySet
-from boxruntime.access.secrets import hash_secret, is_hashed
+from boxruntime.access.secrets import MalformedHashError, hash_secret, is_hashed
 from boxruntime.api.box import Box
+from boxruntime.api.cors import allowed_origins
 from boxruntime.api.render import render_error
 from boxruntime.api.routes import ROUTES, operations
 from boxruntime.api.routing import RouteTable
@@ -27,7 +29,7 @@ from boxruntime.http.asgi import Disconnected, Receive, Scope, Send, read_reques
 from boxruntime.http.messages import RequestError
 from boxruntime.http.negotiation import Format
 from boxruntime.pipeline import handle
-from boxruntime.settings import BoxSettings
+from boxruntime.settings import BoxSettings, SettingsError
 from boxruntime.storage.bootstrap import ensure_bootstrap
 from boxruntime.storage.database import Database
 from boxruntime.storage.meta import ChangeListener, load_all
@@ -43,6 +45,7 @@ from boxruntime.storage.store import Store
 from boxruntime.telemetry.log import EventLog
 
 SUPPORTED_VERSIONS = ("4.0.1",)
+_CLIENT_ID = re.compile(r"[A-Za-z0-9\-._]{1,255}")
 
 
 def preload(fhir_versions: Sequence[str] = SUPPORTED_VERSIONS) -> None:
@@ -88,6 +91,7 @@ class Application:
                 f"FHIR version {settings.fhir_version} is not supported; "
                 f"choose one of {', '.join(SUPPORTED_VERSIONS)}."
             )
+        _check_root_client(settings)
         self.settings = settings
         self.log = EventLog(settings.box_id, settings.log_path)
         self.database = Database(
@@ -106,6 +110,7 @@ class Application:
             changed=self.reload,
             current=lambda: self.box,
             authorities=_authorities(settings),
+            allowed_origins=frozenset(),
             started_at=datetime.now(UTC),
         )
         self.authenticator = Authenticator(
@@ -147,6 +152,9 @@ class Application:
         async with self._reloading:
             if resource_type in {None, "Client", "User"}:
                 self.authenticator.forget()
+            if resource_type in {None, "Client"}:
+                origins = allowed_origins(await load_all(self.database, "Client"))
+                self.box = msgspec.structs.replace(self.box, allowed_origins=origins)
             if resource_type in {None, "AccessPolicy"}:
                 policies = PolicySet(await load_all(self.database, "AccessPolicy"))
                 self.box = msgspec.structs.replace(self.box, policies=policies)
@@ -157,7 +165,13 @@ class Application:
         entities = await load_all(self.database, "Entity", own_only=True)
         attributes = await load_all(self.database, "Attribute", own_only=True)
         base = base_metadata(self.settings.fhir_version)
-        metadata = base.with_records(entities, attributes) if entities or attributes else base
+        try:
+            metadata = base.with_records(entities, attributes) if entities or attributes else base
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            # Rows that people wrote by SQL: the API lets none in that cannot be used. What the
+            # box knew before still holds.
+            self.log.write_bug(error, request_id="metadata")
+            return
         without_history = frozenset(
             name for name, type_def in metadata.types.items() if not type_def.history
         )
@@ -228,6 +242,21 @@ class Application:
 
 class UnsupportedVersionError(ValueError):
     """The settings ask for a FHIR version that this release does not have."""
+
+
+def _check_root_client(settings: BoxSettings) -> None:
+    """Refuse credentials with which nobody could ever sign in. Raises SettingsError."""
+    if not _CLIENT_ID.fullmatch(settings.client_id):
+        raise SettingsError("AIDBOX_CLIENT_ID must be 1 to 255 letters, digits, '-', '.' or '_'.")
+    for name, secret in (
+        ("AIDBOX_CLIENT_SECRET", settings.client_secret),
+        ("AIDBOX_ADMIN_PASSWORD", settings.admin_password),
+    ):
+        try:
+            if secret is not None:
+                is_hashed(secret)
+        except MalformedHashError:
+            raise SettingsError(f"{name} begins like a hash but is none.") from None
 
 
 def _authorities(settings: BoxSettings) -> dict[bytes, str]:

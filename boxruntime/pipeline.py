@@ -15,7 +15,9 @@ import asyncpg
 from boxruntime.access.authenticate import Authenticator, CredentialsError
 from boxruntime.access.principal import Principal
 from boxruntime.api.call import Body, Call
+from boxruntime.api.cors import cors_headers, is_preflight, preflight
 from boxruntime.api.dispatch import authorize
+from boxruntime.api.interactions.binary import takes_any_accept
 from boxruntime.api.render import render_error, render_result
 from boxruntime.api.routing import type_of
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
@@ -58,8 +60,16 @@ async def handle(request: RawRequest, runtime: Runtime) -> Response:
     try:
         query = parse_query(request.query) if request.query else []
         wanted = next((value for name, value in reversed(query) if name == "_format"), None)
-        format_ = answer_format(request.header(b"accept"), wanted)
-        response = await _answer(request, runtime, dialect, query, format_)
+        origin_headers = cors_headers(request, runtime.box.allowed_origins)
+        extra.extend(origin_headers)
+        if is_preflight(request):
+            return preflight(request, origin_headers, extra)
+        try:
+            format_ = answer_format(request.header(b"accept"), wanted)
+        except RequestError:
+            if not takes_any_accept(request):
+                raise
+        response = await _answer(request, runtime, dialect, query, format_, extra)
         response.headers.extend(extra)
         return response
     except OutcomeError as error:
@@ -94,21 +104,28 @@ async def _answer(
     dialect: Dialect,
     query: list[tuple[str, str]],
     format_: Format,
+    extra: list[tuple[bytes, bytes]],
 ) -> Response:
     box = runtime.box
     if len(request.path) + len(request.query) > MAX_TARGET_BYTES:
         raise RequestError(400, "The URL is too long.")
     segments = split_path(request.path)
+    if segments[:1] == ("fhir",):
+        dialect = Dialect.FHIR  # however it was encoded
     inner = segments[1:] if dialect is Dialect.FHIR else segments
     method = _effective_method(request)
     headers = request.headers
+    found = box.routes.find(dialect, method, inner)
+    is_public = found is not None and found[0].public
     principal = await runtime.authenticator.authenticate(
-        headers.get(b"authorization"), headers.get(b"cookie")
+        headers.get(b"authorization"),
+        # A browser sends an expired cookie along; that is no reason to keep it from signing in.
+        cookie=None if is_public else headers.get(b"cookie"),
+        client_authorization=headers.get(b"x-client-auth"),
     )
     base = box.authorities.get(headers.get(b"host", b"").lower(), box.settings.base_url)
     if method in _UNSAFE and b"authorization" not in headers:
         _check_same_origin(request, base, principal)
-    found = box.routes.find(dialect, method, inner)
     authorize(
         box,
         principal,
@@ -118,7 +135,7 @@ async def _answer(
         resource_type=found[1].get("type") if found else type_of(inner),
     )
     if found is None:
-        raise _no_route(box, dialect, inner)
+        raise _no_route(box, dialect, method, inner, extra)
     route, parameters = found
     call = Call(
         route=route,
@@ -164,14 +181,24 @@ def _check_same_origin(request: RawRequest, base: str, principal: Principal) -> 
         raise OutcomeError(Fault.FORBIDDEN, "Access Denied")
 
 
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc
+def _origin(url: str) -> tuple[str, str] | None:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return parts.scheme, parts.netloc.lower()
 
 
-def _no_route(box: Box, dialect: Dialect, segments: tuple[str, ...]) -> OutcomeError:
+def _no_route(
+    box: Box,
+    dialect: Dialect,
+    method: str,
+    segments: tuple[str, ...],
+    extra: list[tuple[bytes, bytes]],
+) -> OutcomeError:
     methods = box.routes.methods(dialect, segments)
-    if methods:
+    if methods and (segments or method not in {"GET", "HEAD"}):
+        extra.append((b"allow", ", ".join(methods).encode()))
         return OutcomeError(
             Fault.METHOD_NOT_ALLOWED, f"This route knows only {', '.join(methods)}."
         )

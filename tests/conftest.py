@@ -1,3 +1,3 @@
 """Only a list: each plugin holds the fixtures of one concern."""
 
-pytest_plugins = ["tests.fixtures_services", "tests.fixtures_django"]
+pytest_plugins = ["tests.fixtures_services", "tests.fixtures_box", "tests.fixtures_django", "tests.fixtures_platform"]

@@ -18,6 +18,8 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from boxruntime.access.portal import COOKIE, PortalToken, verify_portal_token
 from boxruntime.access.principal import ANONYMOUS, Kind, Principal
 from boxruntime.access.secrets import hash_secret, is_slow, verify_secret
@@ -64,9 +66,26 @@ class Authenticator:
         self._remembered.clear()
 
     async def authenticate(
-        self, authorization: bytes | None, cookie: bytes | None = None
+        self,
+        authorization: bytes | None,
+        *,
+        cookie: bytes | None = None,
+        client_authorization: bytes | None = None,
     ) -> Principal:
-        """Return the caller; no credential means ANONYMOUS. Raises CredentialsError."""
+        """Return the caller; no credential means ANONYMOUS. Raises CredentialsError.
+
+        `client_authorization` (X-Client-Auth) names the program through which a bearer comes; a
+        wrong one is refused in any case.
+        """
+        principal = await self._caller(authorization, cookie)
+        if client_authorization is None:
+            return principal
+        if client_authorization[:6].lower() != b"basic ":
+            raise CredentialsError(BASIC_CHALLENGE)
+        client = (await self._caller(client_authorization, None)).client
+        return msgspec.structs.replace(principal, client=client) if principal.user else principal
+
+    async def _caller(self, authorization: bytes | None, cookie: bytes | None) -> Principal:
         if authorization is None:
             if cookie is None or self._access_key is None:
                 return ANONYMOUS

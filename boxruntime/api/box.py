@@ -44,7 +44,7 @@ class Box(msgspec.Struct, frozen=True, kw_only=True):
 
     `transaction` is None outside of a transaction. `changed` makes this process see at once that
     meta-resources of a type changed; `current` gives the box as it is after that. `authorities` maps each Host under which the box is reached
-    to the base URL that links then have.
+    to the base URL that links then have; `allowed_origins` are those whose pages may read answers.
     """
 
     settings: BoxSettings
@@ -56,6 +56,7 @@ class Box(msgspec.Struct, frozen=True, kw_only=True):
     changed: Callable[[str], Awaitable[None]]
     current: Callable[[], Box]
     authorities: Mapping[bytes, str]
+    allowed_origins: frozenset[str]
     started_at: datetime
     transaction: Transaction | None = None
 

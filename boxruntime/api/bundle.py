@@ -174,7 +174,11 @@ def render_entry(box: Box, entry: Entry) -> dict[str, Any]:
     stored = result.stored
     if stored is not None:
         if result.status not in {204, 304} and call.method != "HEAD":
-            rendered["resource"] = render_resource(box.metadata, stored, call.dialect)
+            rendered["resource"] = (
+                render_resource(box.metadata, stored, call.dialect)
+                if result.value is None
+                else result.value
+            )
         response["location"] = (
             location(call, stored)
             if call.dialect is Dialect.FHIR

@@ -159,8 +159,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What an interaction answers, before it has a representation.
 
-    Exactly one of `stored` (a resource with its version headers) and `value` (any JSON value,
-    already in the call's dialect), or neither for an empty body.
+    `stored` is a resource with its version headers, `value` any JSON value, already in the call's
+    dialect; with both, the value is what is shown of the resource; neither for an empty body.
     """
 
     status: int

@@ -17,6 +17,7 @@ from boxruntime.access.secrets import MalformedHashError, hash_secret, is_hashed
 from boxruntime.api.box import Box, WrittenReference
 from boxruntime.api.call import Call
 from boxruntime.api.entry_references import fill_queries
+from boxruntime.api.interactions.binary import find_document
 from boxruntime.fhir.formats import FoundReference, accept_aidbox, to_aidbox
 from boxruntime.fhir.json_text import encode_json
 from boxruntime.fhir.metadata import Metadata
@@ -71,7 +72,7 @@ async def take_resource(call: Call, box: Box) -> ValidResource:
 
     Raises OutcomeError: INVALID for a body that is no object, UNPROCESSABLE with all findings.
     """
-    return await accept(call, box, body_object(call))
+    return await accept(call, box, find_document(call) or body_object(call))
 
 
 async def accept(call: Call, box: Box, document: dict[str, Any]) -> ValidResource:

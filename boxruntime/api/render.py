@@ -73,9 +73,9 @@ def render_result(
         if preference == "minimal":
             return Response(result.status, headers)
         if preference == "OperationOutcome":
-            value, stored = success_outcome(call.dialect), None
+            value = success_outcome(call.dialect)
     pretty = call.parameter("_pretty") == "true"
-    if stored is not None:
+    if stored is not None and value is None:
         if (
             call.dialect is Dialect.AIDBOX
             and format_ is Format.JSON

@@ -44,6 +44,11 @@ class EventLog:
         record.update((key, value) for key, value in fields.items() if value is not None)
         self._logger.info(_encode(record).decode())
 
+    def close(self) -> None:
+        """Close the file; nothing is written after that."""
+        for handler in self._logger.handlers:
+            handler.close()
+
     def write_bug(self, error: BaseException, *, request_id: str) -> None:
         """Write an unexpected exception: where it happened and its type, but not its text.
 

@@ -13,6 +13,7 @@ from boxruntime.api.call import Call, Result
 from boxruntime.api.conditional import Condition, find_one, hold, search_condition
 from boxruntime.api.create_or_replace import replace, store_new
 from boxruntime.api.intake import body_object, check_id, take_resource
+from boxruntime.api.interactions.binary import find_document
 from boxruntime.api.preconditions import accepted_versions, precondition_failed, requires_existing
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 from boxruntime.storage.store import version_mismatch
@@ -71,6 +72,6 @@ async def update_found(
 def _check_same_id(call: Call, id_: str) -> None:
     if call.dialect is Dialect.AIDBOX:
         return  # ids never change: another one is ignored
-    stated = body_object(call).get("id")
+    stated = None if find_document(call) else body_object(call).get("id")
     if stated is not None and stated != id_:
         raise OutcomeError(Fault.INVALID, "The id of the body differs from the id of the URL.")

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from boxruntime.access.portal import COOKIE, issue_portal_token, verify_portal_token
+import msgspec
+
+from boxruntime.access.portal import COOKIE, PortalToken, issue_portal_token, verify_portal_token
 from boxruntime.api.box import Box
 from boxruntime.api.call import Call, Result
 from boxruntime.fhir.outcome import Fault, OutcomeError
 
 SESSION_S = 600
+SUPERUSER = "root"
 
 
 async def sudo(call: Call, box: Box) -> Result:
@@ -31,6 +34,9 @@ async def sudo(call: Call, box: Box) -> Result:
         known = verify_portal_token(token, key=key, box_id=box.settings.box_id, kind="sudo")
     if known is None or key is None:
         raise OutcomeError(Fault.LOGIN, "The token is not valid.")
+    role = _role_now(box, known)
+    if role is None:
+        raise OutcomeError(Fault.LOGIN, "The account does not take part in this box.")
     spent = await box.database.run(
         "WITH expired AS (DELETE FROM box.spent_token WHERE expires < now()) "
         "INSERT INTO box.spent_token (jti, expires) VALUES ($1, $2) "
@@ -41,7 +47,7 @@ async def sudo(call: Call, box: Box) -> Result:
     if not spent:
         raise OutcomeError(Fault.LOGIN, "The token was used already.")
     session = issue_portal_token(
-        known, key=key, box_id=box.settings.box_id, lifetime_s=SESSION_S
+        msgspec.structs.replace(known, role=role), key=key, box_id=box.settings.box_id, lifetime_s=SESSION_S
     )
     cookie = f"{COOKIE}={session}; Path=/; Max-Age={SESSION_S}; HttpOnly; SameSite=Lax"
     if call.base.startswith("https:"):
@@ -55,6 +61,16 @@ async def sudo(call: Call, box: Box) -> Result:
         ),
         raw=b"",
     )
+
+
+def _role_now(box: Box, token: PortalToken) -> str | None:
+    """Return the role that the account has by now; the cluster's superuser takes part in none."""
+    if token.subject == SUPERUSER:
+        return token.role
+    for one in box.settings.participants:
+        if one.user == token.subject:
+            return one.role
+    return None
 
 
 def _is_local(target: str) -> bool:
