@@ -42,7 +42,9 @@ class Bounds:
 
     def __init__(self, run_dir: Path) -> None:
         namespace = f"halebox-{hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:8]}"
-        self._hidden = (str(run_dir.parent.resolve()),)
+        # Where the run directory had to leave `var/`, the secrets are still there.
+        places = (os.fspath(run_dir.parent), os.environ.get("HALEBOX_VAR_DIR"))
+        self._hidden = tuple(os.path.realpath(place) for place in places if place)
         self._first_uid = confinement.first_uid()
         self._groups = cgroups.find_groups(namespace)
         self._thread = ThreadPoolExecutor(1, "groups")
