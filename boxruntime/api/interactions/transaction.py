@@ -1,4 +1,4 @@
-"""FHIR batch and transaction: POST [base]
+"""FHIR batch and transaction: POST [base].
 
 Spec: https://hl7.org/fhir/R4/http.html#transaction
 Source: core specification, "Batch and transaction".
@@ -10,7 +10,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
-import msgspec
 
 from boxruntime.api.atomic import atomically, placed
 from boxruntime.api.bundle import Entry, read_entry, read_envelope, render_entry, render_failure
@@ -25,12 +24,13 @@ from boxruntime.api.conditional import (
 from boxruntime.api.create_or_replace import store_new
 from boxruntime.api.dispatch import run
 from boxruntime.api.entry_references import refers_to, relative_targets
-from boxruntime.api.intake import ValidResource, check_references, new_id, take_resource
+from boxruntime.api.intake import ValidResource, check_references, take_resource
 from boxruntime.api.interactions.create import existing
 from boxruntime.api.interactions.delete import delete_found
 from boxruntime.api.interactions.update import update_found
+from boxruntime.api.wished_ids import WishedIds, is_wish
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
-from boxruntime.storage.errors import RETRYABLE, outcome_of
+from boxruntime.storage.errors import RETRYABLE, LostRaceError, outcome_of
 from boxruntime.storage.schema import WATCHED
 
 if TYPE_CHECKING:
@@ -103,9 +103,10 @@ async def _resolve(call: Call, box: Box, entries: list[Entry], rewrite: dict[str
     ones wrote, and only later entries can refer to it.
     """
     made: dict[str, str] = {}
+    wishes = await WishedIds.of(box, entries)
     for entry in entries:
         try:
-            target = await _target(call, box, entry, made)
+            target = await _target(call, box, entry, made, wishes)
         except OutcomeError as error:
             raise placed(box, error, entry.index, call.dialect) from None
         if entry.full_url and target is not None:
@@ -116,7 +117,9 @@ async def _resolve(call: Call, box: Box, entries: list[Entry], rewrite: dict[str
         relative_targets(entries, rewrite)
 
 
-async def _target(call: Call, box: Box, entry: Entry, made: dict[str, str]) -> str | None:
+async def _target(
+    call: Call, box: Box, entry: Entry, made: dict[str, str], wishes: WishedIds
+) -> str | None:
     """Return the id of the resource that an entry will be about, None if only its turn tells.
 
     `made` remembers the creates by their criteria, so that two alike create one resource.
@@ -127,7 +130,7 @@ async def _target(call: Call, box: Box, entry: Entry, made: dict[str, str]) -> s
     condition = condition_of(inner)
     if condition is None:
         if inner.route.interaction is Interaction.CREATE:
-            entry.id = _stated_id(inner) or new_id()
+            entry.id = wishes.grant(entry)
         return entry.id
     if call.dialect is Dialect.AIDBOX:
         return None
@@ -139,7 +142,7 @@ async def _target(call: Call, box: Box, entry: Entry, made: dict[str, str]) -> s
         if inner.route.interaction is Interaction.CREATE and key in made:
             entry.found = made[key]
         else:
-            entry.id = _stated_id(inner) or new_id()
+            entry.id = wishes.grant(entry)
             made[key] = entry.id
     return entry.found or entry.id
 
@@ -154,12 +157,6 @@ def condition_of(call: Call) -> Condition | None:
     ):
         return search_condition(call)
     return None
-
-
-def _stated_id(call: Call) -> str | None:
-    value = call.body.value()
-    stated = value.get("id") if isinstance(value, dict) else None
-    return stated if isinstance(stated, str) and stated else None
 
 
 def _refuse_early_references(box: Box, entries: list[Entry], rewrite: dict[str, str]) -> None:
@@ -213,6 +210,9 @@ class _Waiting:
             )
             seen: set[str] = set()
             for (entry, _), stored in zip(group, rows, strict=True):
+                if stored is None and is_wish(entry):
+                    # Free when we looked; somebody took it since. Another attempt will see that.
+                    raise LostRaceError
                 if stored is None or stored.id in seen:
                     error = OutcomeError(Fault.CONFLICT, "The resource exists already.")
                     raise placed(self._box, error, entry.index, entry.call.dialect)
