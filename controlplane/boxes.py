@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from controlplane.addresses import access_url, box_host
 from controlplane.boxclient import BoxClient
-from controlplane.environment import ENVIRONMENT
+from controlplane.environment import get_environment
 from controlplane.provisioning import queue
 from controlplane.provisioning.credentials import hash_client_secret, make_client_secret
 from controlplane.provisioning.platform import cluster_key
@@ -56,7 +56,7 @@ def create_box(account: Account, draft: BoxDraft, *, show_later: bool) -> Create
         account,
         draft,
         FirstSecret(hash_client_secret(secret), sealed),
-        ports=ENVIRONMENT.loopback_ports,
+        ports=get_environment().loopback_ports,
     )
     return Created(box, job, secret, queue.send(job.id))
 
@@ -145,13 +145,15 @@ def grant_access(
     token = _mint(account, box, "access", as_superuser=as_superuser)
     sudo = _mint(account, box, "sudo", as_superuser=as_superuser)
     audit.record(account.pk, "box.access", box.name, "granted")
-    return Access(token, access_url(box.name, sudo, path, ENVIRONMENT))
+    return Access(token, access_url(box.name, sudo, path, get_environment()))
 
 
 def open_client(account: Account, box: Box) -> BoxClient:
     """Return a client that reads the box as the person. Raises NoSuchBoxError."""
     token = _mint(account, box, "access")
-    return BoxClient(ENVIRONMENT.box_socket(box.name), box_host(box.name, ENVIRONMENT), token)
+    return BoxClient(
+        get_environment().box_socket(box.name), box_host(box.name, get_environment()), token
+    )
 
 
 def _mint(account: Account, box: Box, kind: str, *, as_superuser: bool = False) -> str:

@@ -7,7 +7,6 @@ Source: platform specification, "Multi-box variables".
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +56,14 @@ class Environment:
     def box_socket(self, name: str) -> Path:
         """Return the unix socket on which a box is served."""
         return self.run_dir / "boxes" / f"{name}.sock"
+
+
+def get_environment() -> Environment:
+    """Return the environment of this process, as Django's settings hold it."""
+    from django.conf import settings  # the settings module imports this one
+
+    environment: Environment = settings.HALEBOX
+    return environment
 
 
 def read_environment(variables: Mapping[str, str], *, project: Path = PROJECT) -> Environment:
@@ -140,6 +147,3 @@ def read_email(url: str) -> dict[str, Any]:
         "EMAIL_USE_TLS": parts.scheme == "smtp+tls",
         "EMAIL_TIMEOUT": 10,
     }
-
-
-ENVIRONMENT = read_environment(os.environ)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from urllib.parse import urlsplit
 
-from controlplane.environment import ENVIRONMENT, PROJECT, read_email
+from controlplane.environment import PROJECT, read_email, read_environment
 
-DEBUG = ENVIRONMENT.debug
+HALEBOX = read_environment(os.environ)
+DEBUG = HALEBOX.debug
 # Without a configured key sessions end with the process, which is right for a bare `manage.py`.
-SECRET_KEY = ENVIRONMENT.secret_key or secrets.token_hex(32)
+SECRET_KEY = HALEBOX.secret_key or secrets.token_hex(32)
 
-_CONSOLE = urlsplit(ENVIRONMENT.base_url)
+_CONSOLE = urlsplit(HALEBOX.base_url)
 ALLOWED_HOSTS = sorted(
-    {ENVIRONMENT.cluster_domain, _CONSOLE.hostname or "localhost", "localhost", "127.0.0.1"}
+    {HALEBOX.cluster_domain, _CONSOLE.hostname or "localhost", "localhost", "127.0.0.1"}
 )
 CSRF_TRUSTED_ORIGINS = [f"{_CONSOLE.scheme}://{_CONSOLE.netloc}"]
 
@@ -65,11 +67,11 @@ TEMPLATES = [
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": ENVIRONMENT.database.get("dbname", "halebox_control"),
-        "USER": ENVIRONMENT.database.get("user", ""),
-        "PASSWORD": ENVIRONMENT.database.get("password", ""),
-        "HOST": ENVIRONMENT.database.get("host", ""),
-        "PORT": ENVIRONMENT.database.get("port", ""),
+        "NAME": HALEBOX.database.get("dbname", "halebox_control"),
+        "USER": HALEBOX.database.get("user", ""),
+        "PASSWORD": HALEBOX.database.get("password", ""),
+        "HOST": HALEBOX.database.get("host", ""),
+        "PORT": HALEBOX.database.get("port", ""),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {"connect_timeout": 5, "application_name": "halebox control plane"},
@@ -105,41 +107,41 @@ SESSION_COOKIE_NAME = "halebox-session"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_SECURE = ENVIRONMENT.https
+SESSION_COOKIE_SECURE = HALEBOX.https
 CSRF_COOKIE_NAME = "halebox-csrf"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
-CSRF_COOKIE_SECURE = ENVIRONMENT.https
+CSRF_COOKIE_SECURE = HALEBOX.https
 CSRF_FAILURE_VIEW = "controlplane.console.errors.csrf_failure"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")  # the edge drops what clients send
-SECURE_HSTS_SECONDS = 365 * 24 * 3600 if ENVIRONMENT.https else 0
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HALEBOX.https else 0
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024  # bytes; the largest body is an RPC call with an env
 
 STATIC_URL = "/static/"
-STATIC_ROOT = ENVIRONMENT.static_root
+STATIC_ROOT = HALEBOX.static_root
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "controlplane.static_files.HashedStaticFiles"},
 }
 # Without collected files (tests, a bare runserver) they are served from their sources.
-WHITENOISE_USE_FINDERS = not (ENVIRONMENT.static_root / "staticfiles.json").exists()
-WHITENOISE_AUTOREFRESH = DEBUG
+_COLLECTED = (HALEBOX.static_root / "staticfiles.json").exists()
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG or not _COLLECTED
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
 
-MAIL_CONFIGURED = bool(ENVIRONMENT.email_url)
-DEFAULT_FROM_EMAIL = f"Halebox <no-reply@{ENVIRONMENT.cluster_domain}>"
-globals().update(read_email(ENVIRONMENT.email_url))
+MAIL_CONFIGURED = bool(HALEBOX.email_url)
+DEFAULT_FROM_EMAIL = f"Halebox <no-reply@{HALEBOX.cluster_domain}>"
+globals().update(read_email(HALEBOX.email_url))
 
-CELERY_BROKER_URL = ENVIRONMENT.redis_url
+CELERY_BROKER_URL = HALEBOX.redis_url
 
 OAUTH2_PROVIDER = {
     "SCOPES": {"read": "See boxes and jobs", "write": "Create and delete boxes"},
@@ -166,7 +168,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
-    "SERVERS": [{"url": ENVIRONMENT.base_url}],
+    "SERVERS": [{"url": HALEBOX.base_url}],
 }
 
 LOGGING = {

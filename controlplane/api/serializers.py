@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from controlplane.addresses import box_url
-from controlplane.environment import ENVIRONMENT
+from controlplane.environment import get_environment
 from tenants import selectors
 from tenants.models import Box, Job, JobKind, JobStep, Purpose
 from tenants.services.boxes import BoxDraft
@@ -30,7 +30,7 @@ class BoxSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
     def get_base_url(self, box: Box) -> str:
-        return box_url(box.name, ENVIRONMENT)
+        return box_url(box.name, get_environment())
 
     def get_role(self, box: Box) -> str:
         mine = getattr(box, "my_memberships", None)

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from controlplane.api import credentials
 from controlplane.console.forms import ChangePasswordForm, CredentialForm
-from controlplane.environment import ENVIRONMENT
+from controlplane.environment import get_environment
 from tenants.services import accounts
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def _page(request: HttpRequest, status: int = 200, **parts: object) -> HttpRespo
         "password_form": ChangePasswordForm(account=request.user),
         "credential_form": CredentialForm(),
         "credentials": credentials.credentials_of(request.user),
-        "console_url": ENVIRONMENT.base_url,
+        "console_url": get_environment().base_url,
     }
     return render(request, "console/account.html", context | parts, status=status)
 

@@ -12,7 +12,7 @@ from controlplane import boxes as verbs
 from controlplane.addresses import box_url
 from controlplane.console.errors import error_page
 from controlplane.console.forms import DeleteBoxForm, NewBoxForm
-from controlplane.environment import ENVIRONMENT
+from controlplane.environment import get_environment
 from tenants import selectors
 from tenants.errors import ConflictError, ForbiddenError, NoSuchBoxError, TenantsError
 from tenants.models import Box, Role
@@ -45,7 +45,7 @@ def box_context(request: HttpRequest, box: Box, role: Role, tab: str) -> dict[st
         "box": box,
         "role": role,
         "tab": tab,
-        "base_url": box_url(box.name, ENVIRONMENT),
+        "base_url": box_url(box.name, get_environment()),
         "is_owner": role == Role.OWNER,
         "is_manager": role in MANAGERS,
     }
@@ -55,7 +55,11 @@ def box_context(request: HttpRequest, box: Box, role: Role, tab: str) -> dict[st
 @require_safe
 def box_list(request: HttpRequest) -> HttpResponse:
     boxes = [
-        {"box": box, "role": box.my_memberships[0].role, "base_url": box_url(box.name, ENVIRONMENT)}
+        {
+            "box": box,
+            "role": box.my_memberships[0].role,
+            "base_url": box_url(box.name, get_environment()),
+        }
         for box in selectors.boxes_of(request.user)
     ]
     moving = any(row["box"].state not in (BoxState.READY, BoxState.FAILED) for row in boxes)
@@ -87,7 +91,7 @@ def new_box(request: HttpRequest) -> HttpResponse:
             return redirect("box", created.box.name)
     context = {
         "form": form,
-        "domain": box_url("aaaaa", ENVIRONMENT).partition("//aaaaa")[2],
+        "domain": box_url("aaaaa", get_environment()).partition("//aaaaa")[2],
         "fhir_versions": FHIR_VERSIONS,
     }
     return render(request, "console/new_box.html", context)
@@ -125,7 +129,7 @@ def box_page(request: HttpRequest, name: str) -> HttpResponse:
 def _overview(request: HttpRequest, box: Box, role: Role) -> dict[str, object]:
     return box_context(request, box, role, "overview") | {
         "progress": selectors.progress_of(box),
-        "console_url": ENVIRONMENT.base_url,
+        "console_url": get_environment().base_url,
         "secret_waits": bool(box.sealed_client_secret),
     }
 

@@ -17,7 +17,7 @@ from django.core.mail import send_mail
 from django.urls import reverse
 from django.utils.crypto import constant_time_compare
 
-from controlplane.environment import ENVIRONMENT
+from controlplane.environment import get_environment
 from tenants import selectors
 from tenants.models import Account, new_account_id
 
@@ -61,11 +61,11 @@ def _fingerprint(account: Account) -> str:
 
 
 def confirm_url(token: str) -> str:
-    return ENVIRONMENT.base_url + reverse("confirm", args=[token])
+    return get_environment().base_url + reverse("confirm", args=[token])
 
 
 def reset_url(token: str) -> str:
-    return ENVIRONMENT.base_url + reverse("reset", args=[token])
+    return get_environment().base_url + reverse("reset", args=[token])
 
 
 def send_confirmation(account: Account) -> None:
@@ -75,7 +75,7 @@ def send_confirmation(account: Account) -> None:
             account,
             "You already have a Halebox account",
             "Someone signed up with this address, which has an account. If it was you, sign in or "
-            f"choose a new password: {ENVIRONMENT.base_url}{reverse('request-reset')}",
+            f"choose a new password: {get_environment().base_url}{reverse('request-reset')}",
         )
         return
     url = confirm_url(make_token(CONFIRM, account))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from controlplane.environment import ENVIRONMENT, Environment
+from controlplane.environment import Environment, get_environment
 from infra.boxhost import LocalBoxRuntime
 from infra.postgres import PostgresCluster
 from infra.secrets import ClusterKey
@@ -31,10 +31,12 @@ class Platform:
     """Box name -> whether it answers, asked over its socket; wakes it."""
 
 
-@cache
+_read_key = cache(ClusterKey.from_hex)
+
+
 def cluster_key() -> ClusterKey:
     """Return the key that seals secrets and signs portal tokens."""
-    return ClusterKey.from_hex(ENVIRONMENT.cluster_key)
+    return _read_key(get_environment().cluster_key)
 
 
 @cache
@@ -42,10 +44,11 @@ def get_platform() -> Platform:
     """Return the platform of this process, which must be a worker: only it may provision."""
     from controlplane.boxclient import check_health
 
+    environment = get_environment()
     return Platform(
-        cluster=PostgresCluster(ENVIRONMENT.admin_dsn),
-        runtime=LocalBoxRuntime(ENVIRONMENT.boxhost_socket, timeout_s=HOST_TIMEOUT_S),
+        cluster=PostgresCluster(environment.admin_dsn),
+        runtime=LocalBoxRuntime(environment.boxhost_socket, timeout_s=HOST_TIMEOUT_S),
         key=cluster_key(),
-        environment=ENVIRONMENT,
-        check_health=lambda name: check_health(ENVIRONMENT.box_socket(name)),
+        environment=environment,
+        check_health=lambda name: check_health(environment.box_socket(name)),
     )

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import CsrfViewMiddleware
 
 from controlplane.console import throttle
-from controlplane.environment import ENVIRONMENT
+from controlplane.environment import get_environment
 from controlplane.rpc.errors import RpcError
 from tenants.services import accounts
 
@@ -51,13 +51,13 @@ def find_caller(request: HttpRequest) -> Caller:
 
 def _is_superuser(authorization: str) -> bool:
     scheme, _, encoded = authorization.partition(" ")
-    if scheme.lower() != "basic" or ENVIRONMENT.superuser is None:
+    if scheme.lower() != "basic" or get_environment().superuser is None:
         return False
     try:
         given = base64.b64decode(encoded.strip(), validate=True)
     except (binascii.Error, ValueError):
         return False
-    expected = ":".join(ENVIRONMENT.superuser).encode()
+    expected = ":".join(get_environment().superuser).encode()
     return hmac.compare_digest(given, expected)
 
 

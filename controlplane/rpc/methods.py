@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from controlplane import boxes as verbs
 from controlplane.addresses import box_url
-from controlplane.environment import ENVIRONMENT
+from controlplane.environment import get_environment
 from controlplane.rpc.errors import RpcError
 from tenants import selectors
 from tenants.errors import NoSuchBoxError
@@ -144,7 +144,7 @@ def _get(caller: Caller, params: Params) -> dict[str, Any]:
     box = _get_box(caller, _text(params, "id"))
     access = verbs.grant_access(_account(caller), box, as_superuser=caller.is_superuser)
     return render_box(box) | {
-        "box-url": box_url(box.name, ENVIRONMENT),
+        "box-url": box_url(box.name, get_environment()),
         "access-url": access.url,
         "access-token": access.token,
     }

@@ -13,7 +13,7 @@ from controlplane import boxes as verbs
 from controlplane import demo_data
 from controlplane.addresses import box_url
 from controlplane.demo_data import DemoError
-from controlplane.environment import ENVIRONMENT
+from controlplane.environment import get_environment
 from tenants import selectors
 from tenants.errors import TenantsError
 from tenants.services import accounts
@@ -71,11 +71,11 @@ class Command(BaseCommand):
         owner = selectors.owner_of(box)
         if sign_in is None and owner.email == DEMO_EMAIL:
             _, sign_in = self._demo_account()
-        base_url = box_url(name, ENVIRONMENT)
+        base_url = box_url(name, get_environment())
         access = verbs.grant_access(owner, box)
         with demo_data.open_box(base_url, None, access.token) as client:
             self._load(client, again=again)
-        self.stdout.write(f"\nLook at them: {ENVIRONMENT.base_url}/boxes/{name}/resources")
+        self.stdout.write(f"\nLook at them: {get_environment().base_url}/boxes/{name}/resources")
         if sign_in:
             self.stdout.write(f"Sign in as    {DEMO_EMAIL}\nPassword      {sign_in}")
         self.stdout.write(f"FHIR          {base_url}/fhir")
@@ -92,7 +92,9 @@ class Command(BaseCommand):
         if not created.sent:
             raise CommandError("The job queue does not answer. Is the platform up? Try: make up")
         if verbs.wait_until_settled(created.box.id, READY_LIMIT_S) != BoxState.READY:
-            raise CommandError(f"The box was not made; see {ENVIRONMENT.base_url}/boxes/{name}")
+            raise CommandError(
+                f"The box was not made; see {get_environment().base_url}/boxes/{name}"
+            )
         created.box.refresh_from_db()
         return created.box
 

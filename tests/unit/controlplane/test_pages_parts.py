@@ -51,8 +51,7 @@ def plain(html: str) -> str:
 def test_json_keeps_every_character_and_makes_none_active(text: str):
     html = render_json(text, "/boxes/clinic1/resources")
     assert plain(html) == text
-    assert "<script" not in html
-    assert "onclick=" not in re.sub(r"&[a-z0-9#]+;", "", html).replace("onclick=\\", "")
+    assert set(re.findall(r"<([a-z]+)", html)) <= {"span", "a"}
 
 
 def test_local_references_are_links_and_other_texts_are_not():
