@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import time
 import uuid
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import asyncpg
 import uvloop
 
 from boxruntime.storage.statements import quoted_table, statements_for
+from tests.load.usage import watch
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Mapping, Sequence
-
-Work: TypeAlias = Callable[[], Awaitable[int]]
-"""Does its share and returns the number of operations."""
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 STAMP = "SELECT nextval('transaction_id_seq') AS txid, clock_timestamp() AS ts"
 
@@ -34,6 +32,7 @@ class Floor(NamedTuple):
     seconds: float
     client_s: float
     """CPU of the bench's process."""
+    postgres_s: float
 
     @property
     def rate(self) -> float:
@@ -50,12 +49,41 @@ class Written(NamedTuple):
         return sum(len(ids) for ids, _ in self.by_type.values())
 
 
-class BareDatabase:
-    """The box's database without the box."""
+class _Link:
+    """One connection with its prepared statements, as the box keeps them."""
 
-    def __init__(self, address: Mapping[str, str]) -> None:
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self.connection = connection
+        self._statements: dict[str, Any] = {}
+
+    async def run(self, sql: str, *parameters: Any) -> list[asyncpg.Record]:
+        statement = self._statements.get(sql)
+        if statement is None:
+            statement = self._statements[sql] = await self.connection.prepare(sql)
+        return await statement.fetch(*parameters)
+
+
+class BareDatabase:
+    """The box's database without the box. Connections stay open between measurements."""
+
+    def __init__(self, address: Mapping[str, str], postmaster: int) -> None:
         """`address`: the PG* variables of the box."""
         self._address = address
+        self._postmaster = postmaster
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+        self._links: list[_Link] = []
+
+    def __enter__(self) -> Self:
+        self._runner.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        async def close() -> None:
+            for link in self._links:
+                await link.connection.close()
+
+        self._runner.run(close())
+        self._runner.close()
 
     def ids_and_documents(self, resource_type: str, limit: int) -> list[tuple[str, str]]:
         """Return stored resources: id and document."""
@@ -122,78 +150,65 @@ class BareDatabase:
         fresh = iter(
             [
                 [
-                    (kind, [str(uuid.uuid4()) for _ in ids], documents)
+                    (statements_for(kind).create_many, [str(uuid.uuid4()) for _ in ids], documents)
                     for kind, (ids, documents) in one.by_type.items()
                 ]
                 for one in written
             ]
         )
 
-        kinds = sorted({kind for one in written for kind in one.by_type})
+        async def work(link: _Link) -> int:
+            count = 0
+            for groups in fresh:
+                await link.connection.execute("BEGIN")
+                (row,) = await link.run(STAMP)
+                for sql, ids, documents in groups:
+                    await link.run(sql, ids, row["txid"], row["ts"], documents)
+                    count += len(ids)
+                await link.connection.execute("COMMIT")
+            return count
 
-        async def prepare(connection: asyncpg.Connection) -> Work:
-            stamp = await connection.prepare(STAMP)
-            create = {
-                kind: await connection.prepare(statements_for(kind).create_many) for kind in kinds
-            }
-
-            async def work() -> int:
-                count = 0
-                for groups in fresh:
-                    await connection.execute("BEGIN")
-                    (row,) = await stamp.fetch()
-                    for kind, ids, documents in groups:
-                        await create[kind].fetch(ids, row["txid"], row["ts"], documents)
-                        count += len(ids)
-                    await connection.execute("COMMIT")
-                return count
-
-            return work
-
-        return self._measure(prepare, connections)
+        return self._measure(work, connections)
 
     def _repeat(
         self, sql: str, parameters: Callable[[], tuple[Any, ...]], connections: int, seconds: float
     ) -> Floor:
-        async def prepare(connection: asyncpg.Connection) -> Work:
-            statement = await connection.prepare(sql)
+        async def work(link: _Link) -> int:
+            ends_at = time.perf_counter() + seconds
+            count = 0
+            while time.perf_counter() < ends_at:
+                await link.run(sql, *parameters())
+                count += 1
+            return count
 
-            async def work() -> int:
-                ends_at = time.perf_counter() + seconds
-                count = 0
-                while time.perf_counter() < ends_at:
-                    await statement.fetch(*parameters())
-                    count += 1
-                return count
+        return self._measure(work, connections)
 
-            return work
-
-        return self._measure(prepare, connections)
-
-    def _measure(
-        self, prepare: Callable[[asyncpg.Connection], Awaitable[Work]], connections: int
-    ) -> Floor:
+    def _measure(self, work: Callable[[_Link], Awaitable[int]], connections: int) -> Floor:
         async def run() -> Floor:
-            opened = [await self._connect() for _ in range(connections)]
-            works = [await prepare(connection) for connection in opened]
-            started, cpu = time.perf_counter(), time.process_time()
-            counts = await asyncio.gather(*(work() for work in works))
-            floor = Floor(sum(counts), time.perf_counter() - started, time.process_time() - cpu)
-            for connection in opened:
-                await connection.close()
-            return floor
+            await self._open(connections)
+            with watch([os.getpid()], self._postmaster) as used:
+                started = time.perf_counter()
+                counts = await asyncio.gather(*(work(link) for link in self._links[:connections]))
+                elapsed_s = time.perf_counter() - started
+            return Floor(
+                operations=sum(counts),
+                seconds=elapsed_s,
+                client_s=used.app_s,
+                postgres_s=used.postgres_s,
+            )
 
-        return _run(run)
+        return self._runner.run(run())
 
     def _fetch(self, sql: str) -> list[asyncpg.Record]:
         async def run() -> list[asyncpg.Record]:
-            connection = await self._connect()
-            try:
-                return await connection.fetch(sql)
-            finally:
-                await connection.close()
+            await self._open(1)
+            return await self._links[0].connection.fetch(sql)
 
-        return _run(run)
+        return self._runner.run(run())
+
+    async def _open(self, connections: int) -> None:
+        while len(self._links) < connections:
+            self._links.append(_Link(await self._connect()))
 
     async def _connect(self) -> asyncpg.Connection:
         address = self._address
@@ -206,8 +221,3 @@ class BareDatabase:
             server_settings={"jit": "off"},  # as the box sets it
             statement_cache_size=0,
         )
-
-
-def _run(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work())

@@ -28,7 +28,7 @@ FULL = Scale(
     name="full", runs=5, seconds=1, floor_s=0.8, bundles=40, synthea=16, boxes=5, wakes=20, forks=30
 )
 QUICK = Scale(
-    name="quick", runs=1, seconds=1, floor_s=0.4, bundles=20, synthea=8, boxes=3, wakes=7, forks=10
+    name="quick", runs=1, seconds=1, floor_s=0.4, bundles=12, synthea=6, boxes=2, wakes=5, forks=10
 )
 SMALLEST = Scale(
     name="smallest",

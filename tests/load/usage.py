@@ -49,7 +49,8 @@ def watch(app: Sequence[int], postgres: int) -> Iterator[Used]:
     after = _read(app, postgres)
     used.app_s = after.app_s - before.app_s
     used.postgres_s = after.postgres_s - before.postgres_s
-    known_s = used.app_s + used.postgres_s + after.own_s - before.own_s
+    app_s = 0.0 if list(app) == [os.getpid()] else used.app_s
+    known_s = app_s + used.postgres_s + after.own_s - before.own_s
     idle_or_known_s = after.machine_s - before.machine_s - known_s
     share = idle_or_known_s / ((after.at - before.at) * _CPUS)
     used.others_percent = min(max(share * 100, 0.0), 100.0)
