@@ -37,13 +37,14 @@ def _test_environment() -> None:
         cluster_key=secrets.token_hex(32),
         superuser=SUPERUSER,
     )
-    use_broker(NO_BROKER)
+    use_broker(NO_BROKER, 0.1)
 
 
-def use_broker(url: str) -> None:
+def use_broker(url: str, timeout_s: float = 4) -> None:
     """Let tasks be sent to another broker from now on."""
     settings.CELERY_BROKER_URL = url
     app.conf.broker_url = app.conf.broker_write_url = url
+    app.conf.broker_connection_timeout = timeout_s
     pools.reset()
     app._pool = None
     app.amqp._producer_pool = None
@@ -54,7 +55,7 @@ def broker(valkey_url: str) -> Iterator[str]:
     """A broker that answers; without this fixture there is none."""
     use_broker(valkey_url)
     yield valkey_url
-    use_broker(NO_BROKER)
+    use_broker(NO_BROKER, 0.1)
 
 
 @pytest.fixture(scope="session")
