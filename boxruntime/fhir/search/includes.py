@@ -38,7 +38,8 @@ def parse_includes(
     logical = "logical" in modifiers
     found = []
     for item in filter(None, map(str.strip, value.split(","))):
-        if item == "*" or item.endswith(":*"):
+        owner, _, rest = item.partition(":")
+        if item == "*" or (rest == "*" and owner in metadata.resource_types):
             if reverse:
                 raise not_supported(key, "the wildcard is not supported in reverse")
             source = item.removesuffix("*").removesuffix(":") or type_name

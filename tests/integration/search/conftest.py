@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from importlib import resources
 from typing import TYPE_CHECKING
 
 import asyncpg
+import httpx
 import psycopg
 import pytest
 import pytest_asyncio
 
+from boxruntime.app import create_application
 from boxruntime.fhir.metadata import base_metadata
 from boxruntime.fhir.outcome import Dialect
 from boxruntime.fhir.search.parse import SearchOptions, parse_search
 from boxruntime.http.target import parse_query
+from boxruntime.settings import BoxSettings
 from boxruntime.storage.schema import schema_ddl
 from boxruntime.storage.search.compile import compile_search
 from boxruntime.storage.search.indexes import type_indexes
@@ -104,3 +108,45 @@ def search(connection, metadata):
         return [record["id"] for record in records]
 
     return run
+
+
+BASE = "http://box.example"
+BOX = "search_http"
+
+
+@pytest_asyncio.fixture(scope="session")
+async def client(postgres):
+    """A client of a whole box with the same rows, in a database of its own."""
+    with psycopg.connect(postgres.admin_dsn, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {BOX} LOGIN PASSWORD '{BOX}'")
+        admin.execute(f"CREATE DATABASE {BOX} OWNER {BOX}")
+    settings = BoxSettings.from_environment(
+        {
+            "AIDBOX_BASE_URL": BASE,
+            "AIDBOX_CLIENT_ID": "root",
+            "AIDBOX_CLIENT_SECRET": "secret-of-tests",
+            "PGHOST": str(postgres.socket_directory),
+            "PGPORT": str(postgres.port),
+            "PGUSER": BOX,
+            "PGPASSWORD": BOX,
+            "PGDATABASE": BOX,
+        }
+    )
+    application = create_application(settings)
+    await application.startup()
+    with psycopg.connect(postgres.dsn(BOX, BOX, BOX), autocommit=True) as connection:
+        for type_name, rows in ROWS.items():
+            for id_, resource in rows.items():
+                connection.execute(
+                    f'INSERT INTO "{type_name.lower()}" (id, txid, status, resource) '
+                    "VALUES (%s, nextval('transaction_id_seq'), 'created', %s)",
+                    (id_, json.dumps(resource)),
+                )
+    authorization = "Basic " + base64.b64encode(b"root:secret-of-tests").decode()
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=application),
+        base_url=BASE,
+        headers={"authorization": authorization},
+    ) as opened:
+        yield opened
+    await application.shutdown()

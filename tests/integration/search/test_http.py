@@ -5,57 +5,11 @@ Source: search specification, 2, 2.1, 6.6, 7, 12.1, 13.
 
 from __future__ import annotations
 
-import base64
 import json
 
-import httpx
-import psycopg
 import pytest
-import pytest_asyncio
 
-from boxruntime.app import create_application
-from boxruntime.settings import BoxSettings
-from tests.integration.search.data import ROWS
-
-BASE = "http://box.example"
-NAME = "search_http"
-
-
-@pytest_asyncio.fixture(scope="session")
-async def client(postgres):
-    with psycopg.connect(postgres.admin_dsn, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {NAME} LOGIN PASSWORD '{NAME}'")
-        admin.execute(f"CREATE DATABASE {NAME} OWNER {NAME}")
-    settings = BoxSettings.from_environment(
-        {
-            "AIDBOX_BASE_URL": BASE,
-            "AIDBOX_CLIENT_ID": "root",
-            "AIDBOX_CLIENT_SECRET": "secret-of-tests",
-            "PGHOST": str(postgres.socket_directory),
-            "PGPORT": str(postgres.port),
-            "PGUSER": NAME,
-            "PGPASSWORD": NAME,
-            "PGDATABASE": NAME,
-        }
-    )
-    application = create_application(settings)
-    await application.startup()
-    with psycopg.connect(postgres.dsn(NAME, NAME, NAME), autocommit=True) as connection:
-        for type_name, rows in ROWS.items():
-            for id_, resource in rows.items():
-                connection.execute(
-                    f'INSERT INTO "{type_name.lower()}" (id, txid, status, resource) '
-                    "VALUES (%s, nextval('transaction_id_seq'), 'created', %s)",
-                    (id_, json.dumps(resource)),
-                )
-    authorization = "Basic " + base64.b64encode(b"root:secret-of-tests").decode()
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=application),
-        base_url=BASE,
-        headers={"authorization": authorization},
-    ) as opened:
-        yield opened
-    await application.shutdown()
+from tests.integration.search.conftest import BASE
 
 
 def ids(bundle: dict, mode: str = "match") -> list[str]:
