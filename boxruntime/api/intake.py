@@ -23,6 +23,7 @@ from boxruntime.fhir.json_text import encode_json
 from boxruntime.fhir.metadata import Metadata
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError, Path
 from boxruntime.fhir.references import wrong_targets
+from boxruntime.fhir.shapes import shape_of
 from boxruntime.fhir.validation import validate
 
 _ID = re.compile(r"[A-Za-z0-9\-._]{1,255}")
@@ -90,13 +91,14 @@ async def accept(call: Call, box: Box, document: dict[str, Any]) -> ValidResourc
             ),
         )
     convert = to_aidbox if call.dialect is Dialect.FHIR else accept_aidbox
-    converted = convert(metadata, resource_type, document, rewrite=call.rewrite)
+    shape = shape_of(metadata, resource_type, document)
+    converted = convert(metadata, shape, document, rewrite=call.rewrite)
     resource = converted.resource
     resource["resourceType"] = resource_type
     id_ = resource.get("id")
     if id_ is not None:
         check_id(id_, resource_type)
-    issues = converted.issues + validate(metadata, resource_type, resource, call.dialect)
+    issues = converted.issues + validate(metadata, shape, resource, call.dialect)
     if not skips_references(call, box):
         issues += wrong_targets(resource_type, converted.references)
     if issues:

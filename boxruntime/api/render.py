@@ -15,6 +15,7 @@ from boxruntime.fhir.formats import to_fhir
 from boxruntime.fhir.json_text import encode_json, indent_json
 from boxruntime.fhir.metadata import Metadata
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
+from boxruntime.fhir.shapes import shape_of
 from boxruntime.fhir.expression import render_expression
 from boxruntime.http.messages import Response
 from boxruntime.http.negotiation import Format
@@ -37,7 +38,10 @@ _MONTHS = (
 def render_resource(metadata: Metadata, stored: Stored, dialect: Dialect) -> dict[str, Any]:
     """Return a stored resource in the representation of the dialect."""
     resource = stored.resource()
-    return to_fhir(metadata, resource) if dialect is Dialect.FHIR else resource
+    if dialect is Dialect.AIDBOX:
+        return resource
+    shape = shape_of(metadata, stored.resource_type, resource)
+    return to_fhir(metadata, resource, type_name=shape)
 
 
 def etag(stored: Stored, dialect: Dialect) -> str:
