@@ -157,6 +157,7 @@ class _Keeper:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._loop
         process = self._process
+        began = time.monotonic()
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(self._service.stop_signal)
@@ -166,6 +167,7 @@ class _Keeper:
                 _logger.warning("%s is ended by force", self._service.title)
                 _signal_group(process.pid, signal.SIGKILL)
                 await process.wait()
+        _logger.info("%s: stopped in %.1f s", self._service.title, time.monotonic() - began)
         self._supervisor.show_stage(self._index, phase=Phase.STOPPED, process=None)
 
     async def _launch(self) -> None:
