@@ -68,11 +68,11 @@ def _bare_forks(bench: Bench) -> Forks:
 
 def _creation(bench: Bench, cluster: PostgresCluster, host: Host) -> Row:
     bench.say("box creation")
-    steps = [_create(cluster, host, f"made0{n}") for n in range(bench.scale.boxes)]
     template = cluster.ensure_template(FHIR_VERSION)
-    floor = []
+    steps, floor = [], []
     with cluster.connect() as admin:
-        for _ in range(bench.scale.boxes):
+        for number in range(bench.scale.boxes):
+            steps.append(_create(cluster, host, f"made0{number}"))
             started = time.perf_counter()
             # The name is ours and has no quotes.
             admin.execute(f'CREATE DATABASE bench_floor TEMPLATE "{template}" STRATEGY wal_log')
