@@ -142,6 +142,9 @@ def _read_body(answer: httpx.Response) -> bytes:
 
 
 def _open(socket: Path, host: str, timeout_s: float) -> httpx.Client:
+    """Return a client of the box. Raises httpx.ConnectError where there is none."""
+    if not socket.exists():
+        raise httpx.ConnectError("The box has no socket.")
     return httpx.Client(
         transport=httpx.HTTPTransport(uds=str(socket)),
         base_url=f"http://{host}",

@@ -56,7 +56,7 @@ def test_a_box_is_made_read_listed_and_deleted(api, ada, platform):
     run_job(body["job"]["id"], platform)
     job = api.get(f"/api/v1/jobs/{body['job']['id']}").json()
     assert (job["state"], job["kind"], job["box"]) == ("done", "create", "clinic1")
-    assert [step["name"] for step in job["steps"]][0] == "credentials"
+    assert next(step["name"] for step in job["steps"]) == "credentials"
     read = api.get("/api/v1/boxes/clinic1").json()
     assert (read["state"], read["base_url"]) == ("ready", "http://clinic1.localhost:8888")
     assert (read["role"], read["tier"], read["purpose"]) == ("owner", "standard", "production")

@@ -198,10 +198,10 @@ def test_resources_are_browsed_as_the_person(as_ada, as_eve, filled, ada):
     assert re.search(r">Patient</a></td><td class=\"number\">30<", types)
     assert re.search(r">Observation</a></td><td class=\"number\">1<", types)
     first = as_ada.get(f"{base}/Patient").content.decode()
-    assert "1–25 of 30" in first
+    assert "1\N{EN DASH}25 of 30" in first
     assert "&lt;b&gt;Given&lt;/b&gt; Family" in first
     second = as_ada.get(f"{base}/Patient?page=2").content.decode()
-    assert "26–30 of 30" in second
+    assert "26\N{EN DASH}30 of 30" in second
     ids = re.findall(r"resources/Patient/([^\"]+)\"", first + second)
     assert len(set(ids)) == 30
     one = as_ada.get(f"{base}/Observation/o-1").content.decode()
