@@ -151,8 +151,8 @@ def encode_yaml(value: Any) -> bytes:
     writer = YAML(typ="safe", pure=True)
     writer.Representer = _Representer
     writer.Resolver = _Resolver
-    writer.default_flow_style = False  # type: ignore[assignment]  # ruamel infers None
-    writer.sort_base_mapping_type_on_output = False
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel infers None
     writer.allow_unicode = True
     writer.width = 10_000
     stream = io.BytesIO()
