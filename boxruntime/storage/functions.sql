@@ -115,6 +115,10 @@ LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$
 DECLARE
   day int;
 BEGIN
+  -- nearly all: whole seconds with a zone, on a day that every month has
+  IF value ~ '^(?!0000)\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(Z|[+-](0\d|1[0-4]):[0-5]\d)$' THEN
+    RETURN value::timestamptz;
+  END IF;
   IF value !~ '^(?!0000)\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01])(T([01]\d|2[0-3])(:[0-5]\d(:([0-5]\d|60)(\.\d+)?)?)?(Z|[+-](0\d|1[0-4])(:?[0-5]\d)?)?)?)?)?$' THEN
     RETURN NULL;
   END IF;
@@ -149,6 +153,7 @@ BEGIN
     WHEN 7 THEN RETURN (lo AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC';
     WHEN 10 THEN RETURN lo + interval '24 hours';
     ELSE
+      IF substr(value, 17, 1) = ':' AND strpos(value, '.') = 0 THEN RETURN lo + interval '1 second'; END IF;
       IF value ~ 'T\d\d(?!:)' THEN RETURN lo + interval '1 hour'; END IF;
       IF value !~ 'T\d\d:\d\d:' THEN RETURN lo + interval '1 minute'; END IF;
       places := coalesce(length(substring(value FROM '\.(\d+)')), 0);

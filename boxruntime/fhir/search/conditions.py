@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from boxruntime.fhir.search.dots import parse_dot
 from boxruntime.fhir.search.errors import UnknownParameterError, invalid, not_supported
 from boxruntime.fhir.search.escapes import split_escaped, unescape
-from boxruntime.fhir.search.filters import filter_condition
 from boxruntime.fhir.search.parameters import find_parameter
 from boxruntime.fhir.search.query import (
     NEVER,
@@ -20,21 +17,24 @@ from boxruntime.fhir.search.query import (
     AnyOf,
     Chain,
     Condition,
-    FullText,
     Hierarchy,
     IdMatch,
     InValueSet,
-    ListMember,
     Match,
     Missing,
     Modifier,
-    Near,
     Not,
     Parameter,
     ReverseChain,
-    Substrings,
     Subsumption,
-    TimeMatch,
+)
+from boxruntime.fhir.search.scope import Scope, read_values
+from boxruntime.fhir.search.special import (
+    SPECIAL,
+    TIME_COLUMNS,
+    parse_id,
+    parse_near,
+    parse_time,
 )
 from boxruntime.fhir.search.values import (
     Joined,
@@ -49,16 +49,12 @@ from boxruntime.fhir.search.values import (
     parse_token,
     parse_typed_identifier,
 )
-from boxruntime.fhir.search.words import parse_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from boxruntime.fhir.metadata import Metadata
 
-MAX_DEPTH = 10  # hops of a chain; each is a nested query
-MAX_VALUES = 2000  # of one OR-list; beyond it a request is a mistake or an attack
 
 CODED = frozenset({"CodeableConcept", "Coding", "code"})
 _PLAIN_MODIFIERS: dict[str, frozenset[Modifier]] = {
@@ -83,22 +79,6 @@ _PLAIN_MODIFIERS: dict[str, frozenset[Modifier]] = {
     ),
     "uri": frozenset({Modifier.CONTAINS, Modifier.NOT, Modifier.ABOVE, Modifier.BELOW}),
 }
-_TIME_COLUMNS = {"_lastUpdated": "ts", "_createdAt": "cts"}
-
-
-class Scope(msgspec.Struct, frozen=True):
-    """What parsing needs to know beside the request."""
-
-    metadata: Metadata
-    bases: tuple[str, ...]
-    """The box's own base URLs, without a slash at the end."""
-    now: datetime
-    depth: int = 0
-
-    def deeper(self, name: str) -> Scope:
-        if self.depth >= MAX_DEPTH:
-            raise invalid(name, "the chain is too long")
-        return Scope(self.metadata, self.bases, self.now, self.depth + 1)
 
 
 def parse_condition(scope: Scope, type_name: str, key: str, value: str) -> Condition | None:
@@ -117,15 +97,15 @@ def parse_condition(scope: Scope, type_name: str, key: str, value: str) -> Condi
     name, colon, modifier = key.partition(":")
     if not value.strip():
         return None
-    special = _SPECIAL.get(name)
+    special = SPECIAL.get(name)
     if special is not None:
         if colon:
             raise invalid(key, "it takes no modifier")
         return special(scope, type_name, name, value)
     if name == "_id":
-        return _parse_id(name, modifier, value)
-    if name in _TIME_COLUMNS:
-        return _parse_time(scope, name, modifier, value)
+        return parse_id(name, modifier, value)
+    if name in TIME_COLUMNS:
+        return parse_time(scope, name, modifier, value)
     parameter = find_parameter(scope.metadata, type_name, name)
     if parameter is None:
         raise UnknownParameterError(name)
@@ -133,7 +113,7 @@ def parse_condition(scope: Scope, type_name: str, key: str, value: str) -> Condi
         if colon:
             raise invalid(key, "it takes no modifier")
         if name == "near":
-            return _parse_near(parameter, value)
+            return parse_near(parameter, value)
         raise not_supported(name)
     return _parse_match(scope, parameter, key, modifier, value)
 
@@ -150,7 +130,7 @@ def _parse_match(
         if modifier:
             raise invalid(key, "a composite takes no modifier")
         return _match(
-            parameter, Modifier.NONE, _values(key, value, _composite_of(scope, parameter))
+            parameter, Modifier.NONE, read_values(key, value, _composite_of(scope, parameter))
         )
     narrowed: str | None = None
     kind = Modifier.NONE
@@ -170,11 +150,11 @@ def _parse_match(
     if parameter.type == "reference":
         return _parse_reference_match(scope, parameter, key, kind, narrowed, value)
     if parameter.type == "uri" and kind in (Modifier.ABOVE, Modifier.BELOW):
-        values = _values(key, value, lambda text: Text(unescape(text)))
+        values = read_values(key, value, lambda text: Text(unescape(text)))
         if any(isinstance(v, Text) and v.text.startswith("urn:") for v in values):
             raise invalid(key, "it applies to hierarchical URLs only")
         return _match(parameter, kind, values)
-    values = _values(key, value, _reader(scope, parameter))
+    values = read_values(key, value, _reader(scope, parameter))
     if kind is Modifier.NOT:
         return Not(_match(parameter, Modifier.NONE, values)) if values else None
     return _match(parameter, kind, values)
@@ -182,17 +162,6 @@ def _parse_match(
 
 def _match(parameter: Parameter, modifier: Modifier, values: tuple[Value, ...]) -> Condition:
     return Match(parameter, values, modifier) if values else AllOf(())
-
-
-def _values(key: str, text: str, read: Callable[[str], Value]) -> tuple[Value, ...]:
-    """Read each non-empty value of an OR-list."""
-    parts = [part for part in split_escaped(text, ",") if part.strip()]
-    if len(parts) > MAX_VALUES:
-        raise invalid(key, "it has too many values")
-    try:
-        return tuple(dict.fromkeys(read(part) for part in parts))
-    except MalformedValueError as error:
-        raise invalid(key, f"the value is {error}") from None
 
 
 def _reader(scope: Scope, parameter: Parameter) -> Callable[[str], Value]:
@@ -281,11 +250,11 @@ def _parse_token_match(
                 tuple(Subsumption(parameter, token, modifier is Modifier.BELOW) for token in tokens)
             )
         case Modifier.OF_TYPE:
-            return _match(parameter, modifier, _values(key, value, parse_typed_identifier))
+            return _match(parameter, modifier, read_values(key, value, parse_typed_identifier))
         case Modifier.TEXT:
-            return _match(parameter, modifier, _values(key, value, lambda t: Text(unescape(t))))
+            return _match(parameter, modifier, read_values(key, value, lambda t: Text(unescape(t))))
         case _:
-            values = _values(key, value, parse_token)
+            values = read_values(key, value, parse_token)
             if not values:
                 return None
             if modifier is Modifier.NOT:
@@ -302,10 +271,10 @@ def _parse_reference_match(  # noqa: PLR0917 - all of one key, split apart
     value: str,
 ) -> Condition | None:
     if modifier is Modifier.IDENTIFIER:
-        return _match(parameter, modifier, _values(key, value, parse_token))
+        return _match(parameter, modifier, read_values(key, value, parse_token))
     if modifier is Modifier.TEXT:
-        return _match(parameter, modifier, _values(key, value, lambda t: Text(unescape(t))))
-    values = _values(key, value, _reader(scope, parameter))
+        return _match(parameter, modifier, read_values(key, value, lambda t: Text(unescape(t))))
+    values = read_values(key, value, _reader(scope, parameter))
     if not values:
         return None
     if modifier in (Modifier.ABOVE, Modifier.BELOW):
@@ -343,97 +312,6 @@ def _hierarchy(
     return AnyOf(tuple(found))
 
 
-# Columns and special parameters ---------------------------------------------------------------
-
-
-def _parse_id(key: str, modifier: str, value: str) -> Condition | None:
-    if modifier == "missing":
-        if value not in ("true", "false"):
-            raise invalid(key, "expected true or false")
-        return NEVER if value == "true" else AllOf(())
-    if modifier not in ("", "not"):
-        raise invalid(key, "the modifier is unknown or does not apply")
-    tokens = (parse_token(part.strip()) for part in split_escaped(value, ",") if part.strip())
-    ids = tuple(dict.fromkeys(token.code for token in tokens if token.code is not None))
-    if len(ids) > 100 * MAX_VALUES:
-        raise invalid(key, "it has too many values")
-    return Not(IdMatch(ids)) if modifier == "not" else IdMatch(ids)
-
-
-def _parse_time(scope: Scope, key: str, modifier: str, value: str) -> Condition | None:
-    if modifier == "missing":
-        return _parse_id(key, modifier, value)
-    if modifier:
-        raise invalid(key, "the modifier is unknown or does not apply")
-    values = _values(key, value, lambda text: parse_date(text.strip(), now=scope.now))
-    return TimeMatch(_TIME_COLUMNS[key], values) if values else None  # type: ignore[arg-type]
-
-
-def _parse_list(_scope: Scope, type_name: str, key: str, value: str) -> Condition:
-    lists = []
-    for part in split_escaped(value, ","):
-        name = unescape(part).strip().removeprefix("List/")
-        if name.startswith("$"):
-            raise not_supported(key, "functional lists are not supported")
-        if name:
-            lists.append(name)
-    return ListMember(type_name, tuple(lists))
-
-
-def _parse_ilike(_scope: Scope, _type_name: str, _key: str, value: str) -> Condition:
-    groups = tuple(
-        terms for group in split_escaped(value, ",") if (terms := tuple(unescape(group).split()))
-    )
-    return Substrings(groups)
-
-
-def _parse_words(_scope: Scope, _type_name: str, key: str, value: str) -> Condition:
-    try:
-        return FullText(key == "_text", parse_words(value))
-    except MalformedValueError as error:
-        raise invalid(key, f"the value is {error}") from None
-
-
-def _parse_filter(scope: Scope, type_name: str, _key: str, value: str) -> Condition:
-    return filter_condition(scope, type_name, value)
-
-
-_SPECIAL: dict[str, Callable[[Scope, str, str, str], Condition]] = {
-    "_list": _parse_list,
-    "_ilike": _parse_ilike,
-    "_text": _parse_words,
-    "_content": _parse_words,
-    "_filter": _parse_filter,
-}
-
-
-_EARTH_UNITS = {"km": 1.0, "": 1.0, "m": 0.001, "[mi_us]": 1.609347219, "mi": 1.609344}
-DEFAULT_DISTANCE_KM = 3.0
-
-
-def _parse_near(parameter: Parameter, value: str) -> Condition:
-    places: list[Condition] = []
-    for part in split_escaped(value, ","):
-        fields = [unescape(field).strip() for field in split_escaped(part, "|")]
-        try:
-            latitude, longitude = float(fields[0]), float(fields[1])
-            distance = float(fields[2]) if len(fields) > 2 and fields[2] else DEFAULT_DISTANCE_KM
-        except (IndexError, ValueError):
-            raise invalid("near", "expected latitude|longitude|distance|unit") from None
-        unit = fields[3] if len(fields) > 3 else ""
-        if (
-            len(fields) > 4
-            or unit not in _EARTH_UNITS
-            or not (-90 <= latitude <= 90 and -180 <= longitude <= 180 and 0 <= distance < 1e6)
-        ):
-            raise invalid("near", "expected latitude|longitude|distance|unit")
-        distance_km = distance * _EARTH_UNITS[unit]
-        places.extend(
-            Near(location, latitude, longitude, distance_km) for location in parameter.locations
-        )
-    return AnyOf(tuple(places))
-
-
 # Chains ---------------------------------------------------------------------------------------
 
 
@@ -465,8 +343,8 @@ def follow(scope: Scope, type_name: str, hop: str, rest: str) -> tuple[Parameter
 def _knows(scope: Scope, type_name: str, name: str) -> bool:
     return (
         name in ("", "_id", "_has")
-        or name in _SPECIAL
-        or name in _TIME_COLUMNS
+        or name in SPECIAL
+        or name in TIME_COLUMNS
         or find_parameter(scope.metadata, type_name, name) is not None
     )
 

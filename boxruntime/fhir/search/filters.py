@@ -40,7 +40,7 @@ from boxruntime.fhir.search.values import (
 )
 
 if TYPE_CHECKING:
-    from boxruntime.fhir.search.conditions import Scope
+    from boxruntime.fhir.search.scope import Scope
 
 
 _ORDERED = frozenset({"number", "date", "quantity"})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
-from boxruntime.fhir.search.conditions import Scope, compartment_condition, parse_condition
+from boxruntime.fhir.search.conditions import compartment_condition, parse_condition
 from boxruntime.fhir.search.dots import parse_path
 from boxruntime.fhir.search.errors import UnknownParameterError, invalid
 from boxruntime.fhir.search.includes import MAX_INCLUDES, parse_includes, parse_with
@@ -25,6 +25,7 @@ from boxruntime.fhir.search.query import (
     Summary,
     Total,
 )
+from boxruntime.fhir.search.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
