@@ -21,6 +21,8 @@ from tenants.services.boxes import MANAGERS, BoxDraft
 from tenants.states import BoxState
 from tenants.versions import FHIR_VERSIONS
 
+OPEN_PATH = "/fhir/metadata"
+"""Where "Open box" leads: a page every participant may see."""
 BROKER_AWAY = (
     "The job queue does not answer at the moment. Your request is recorded and begins as soon as "
     "it does."
@@ -192,7 +194,7 @@ def open_box(request: HttpRequest, name: str) -> HttpResponse:
     box, _ = find_box(request, name)
     if box.state != BoxState.READY:
         return redirect("box", name)
-    response = redirect(verbs.grant_access(request.user, box).url)
+    response = redirect(verbs.grant_access(request.user, box, OPEN_PATH).url)
     response["Referrer-Policy"] = "no-referrer"
     return response
 
