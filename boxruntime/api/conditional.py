@@ -17,7 +17,7 @@ from boxruntime.fhir.search.visit import types_of
 from boxruntime.http.messages import RequestError
 from boxruntime.http.target import parse_query
 from boxruntime.storage.search.compile import compile_ids
-from boxruntime.storage.search.run import fetch
+from boxruntime.storage.search.run import fetch, prepare_query
 
 if TYPE_CHECKING:
     from boxruntime.api.box import Box
@@ -103,5 +103,6 @@ async def find_ids(call: Call, box: Box, resource_type: str, condition: Conditio
             method=call.method,
             resource_type=reached,
         )
+    query = await prepare_query(box.store.runner, query)
     records = await fetch(box.store.runner, compile_ids(query, limit=2))
     return [record["id"] for record in records]

@@ -342,5 +342,11 @@ async def test_conditional_interactions_use_search(client):
     assert several.status_code == 412
     unknown = await client.delete("/fhir/Patient?nosuch=1")
     assert unknown.status_code == 400
+    by_set = await client.put(
+        "/fhir/Patient?gender:in=http://sets/nosuch", json={"resourceType": "Patient"}
+    )
+    assert by_set.status_code == 400
+    chained = await client.delete("/fhir/Patient?organization.name=nosuch")
+    assert chained.status_code == 204
     none = await client.delete("/fhir/Patient?gender=unknown")
     assert none.status_code == 204
