@@ -12,21 +12,9 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-BASES = pytest.mark.parametrize("base", ["", "/fhir"])
-OAK = {"resourceType": "Patient", "name": [{"family": "Oak"}]}
+from tests.integration.runtime.making import BASES, OAK, entry, fresh, outcome
+
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-
-
-def fresh() -> str:
-    return f"t-{uuid.uuid4().hex[:12]}"
-
-
-def outcome(response):
-    body = response.json()
-    assert body["resourceType"] == "OperationOutcome"
-    assert body["issue"]
-    assert all(issue["severity"] == "fatal" and issue["diagnostics"] for issue in body["issue"])
-    return body
 
 
 @BASES
@@ -90,9 +78,8 @@ async def test_create_ignores_the_id_at_fhir_when_told_so(make_box):
         a, b, c = fresh(), fresh(), fresh()
         assert (await box.client.post("/fhir/Patient", json={**OAK, "id": a})).json()["id"] != a
         assert (await box.client.post("/Patient", json={**OAK, "id": a})).json()["id"] == a
-        entry = {"resource": {**OAK, "id": b}, "request": {"method": "POST", "url": "Patient"}}
         for kind in ("batch", "transaction"):
-            bundle = {"resourceType": "Bundle", "type": kind, "entry": [entry]}
+            bundle = {"resourceType": "Bundle", "type": kind, "entry": [entry("POST", "Patient", {**OAK, "id": b})]}
             answer = (await box.client.post("/fhir", json=bundle)).json()
             assert answer["entry"][0]["resource"]["id"] == b
             await box.client.delete(f"/fhir/Patient/{b}")
