@@ -39,40 +39,39 @@ def compile_search(query: Query) -> Statement:
             f"ORDER BY {order} LIMIT {limit} OFFSET {offset}"
         )
         return binder.statement(sql)
+    return _compile_union(query, compiler, limit, offset)
+
+
+def _compile_union(query: Query, compiler: Compiler, limit: str, offset: str) -> Statement:
+    """Return the page over several types: of each no more rows are read than the page can show."""
+    binder = compiler.binder
+    keys = [key for key in query.sort if key.column is not None or key.path]
+    directions = ["DESC NULLS LAST" if key.descending else "ASC NULLS LAST" for key in keys]
+    enough = binder.integer(query.page * query.count + 1)
     selects = []
     for branch in query.branches:
         row = table_row(branch.type)
-        keys = [
-            f"{part} AS sort{number}"
-            for number, part in enumerate(_sort_columns(query, row, binder))
-        ]
+        values = [_common_value(key, row, binder) for key in keys]
+        columns = ["id", "txid", "ts", "cts", f"{literal(branch.type)} AS resource_type"]
+        columns += ["status", "resource"]
+        columns += [f"{value} AS sort{number}" for number, value in enumerate(values)]
+        order = [f"{value} {way}" for value, way in zip(values, directions, strict=True)]
         selects.append(
-            "(SELECT "
-            + ", ".join(
-                [
-                    f"id, txid, ts, cts, {literal(branch.type)} AS resource_type, status, resource",
-                    *keys,
-                ]
-            )
-            + f" FROM {_from_where(compiler, branch, row)})"
+            f"(SELECT {', '.join(columns)} FROM {_from_where(compiler, branch, row)} "
+            f"ORDER BY {', '.join([*order, row.id])} LIMIT {enough})"
         )
     if not selects:
         return Statement(_NOTHING)
-    order = ", ".join(
-        [
-            *(
-                f"sort{number} {'DESC' if key.descending else 'ASC'} NULLS LAST"
-                for number, key in enumerate(_common_keys(query))
-            ),
-            "resource_type",
-            "id",
-        ]
-    )
-    sql = (
+    order = [f"sort{number} {way}" for number, way in enumerate(directions)]
+    return binder.statement(
         f"SELECT {COLUMNS} FROM ({' UNION ALL '.join(selects)}) AS found "
-        f"ORDER BY {order} LIMIT {limit} OFFSET {offset}"
+        f"ORDER BY {', '.join([*order, 'resource_type', 'id'])} LIMIT {limit} OFFSET {offset}"
     )
-    return binder.statement(sql)
+
+
+def _common_value(key: SortKey, row: Row, binder: Binder) -> str:
+    """Return what a sort key that means the same over several types compares."""
+    return row.column(key.column) if key.column is not None else dot_value(row, key.path, binder)
 
 
 _NOTHING = (
@@ -150,18 +149,3 @@ def _from_where(compiler: Compiler, branch: Branch, row: Row) -> str:
     kept = [test for test in tests if test != TRUE]
     where = f" WHERE {' AND '.join(kept)}" if kept else ""
     return f"{table_of(branch.type)}{where}"
-
-
-def _common_keys(query: Query) -> list[SortKey]:
-    """Return the sort keys that mean the same over several types."""
-    return [key for key in query.sort if key.column is not None or key.path]
-
-
-def _sort_columns(query: Query, row: Row, binder: Binder) -> list[str]:
-    found = []
-    for key in query.sort:
-        if key.column is not None:
-            found.append(row.column(key.column))
-        elif key.path:
-            found.append(dot_value(row, key.path, binder))
-    return found
