@@ -214,7 +214,7 @@ def _measure_bundles(bench: Bench, name: str, bundles: Sequence[Bundle]) -> Row:
     few = scale.BUNDLE_CONNECTIONS
     bench.database.transactions(written[: 2 * few], connections=few)  # warms up
     samples, floors = [], []
-    for _ in range(bench.scale.runs):
+    for _ in range(bench.scale.bundle_runs):
         samples.append(_send_once(bench, path, resources))
         floors.append(bench.database.transactions(written, connections=few))
     row = row_of(name, samples, target=5000)

@@ -14,6 +14,7 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     """Length of one measurement of ours; wrk rounds it up to whole seconds."""
     floor_s: float
+    bundle_runs: int
     bundles: int
     """Transaction bundles of 100 sent in one measurement."""
     synthea: int
@@ -25,10 +26,28 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FULL = Scale(
-    name="full", runs=5, seconds=1, floor_s=0.8, bundles=40, synthea=16, boxes=5, wakes=20, forks=30
+    name="full",
+    runs=5,
+    seconds=1,
+    floor_s=0.6,
+    bundle_runs=3,
+    bundles=24,
+    synthea=16,
+    boxes=3,
+    wakes=12,
+    forks=30,
 )
 QUICK = Scale(
-    name="quick", runs=1, seconds=1, floor_s=0.4, bundles=12, synthea=6, boxes=2, wakes=5, forks=10
+    name="quick",
+    runs=1,
+    seconds=1,
+    floor_s=0.4,
+    bundle_runs=1,
+    bundles=12,
+    synthea=6,
+    boxes=2,
+    wakes=5,
+    forks=10,
 )
 SMALLEST = Scale(
     name="smallest",
