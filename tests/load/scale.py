@@ -54,6 +54,7 @@ SMALLEST = Scale(
     runs=1,
     seconds=0.3,
     floor_s=0.1,
+    bundle_runs=1,
     bundles=4,
     synthea=1,
     boxes=1,
