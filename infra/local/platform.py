@@ -22,7 +22,7 @@ from infra.environment import base_environment
 from infra.local import caddy, valkey
 from infra.local.accounts import server_account
 from infra.local.places import keep_secret
-from infra.local.ports import kept_port, why_taken
+from infra.local.ports import kept_port, kept_range, why_taken
 from infra.local.postgres import PostgresServer, find_programs
 from infra.local.probe import status_on_socket
 from infra.local.problems import SetupError
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 POSTGRES_PORT = 15432  # the first port tried, as for VALKEY_PORT
 VALKEY_PORT = 16379
-LOOPBACK_PORTS = "20000-29999"  # below the kernel's range for outgoing connections
+LOOPBACK_PORTS = (20000, 29999)  # below the kernel's range for outgoing connections
+LOOPBACK_PORTS_EACH = 1000  # for one installation
 FHIR_VERSION = "4.0.1"
 CONTROL = "halebox_control"  # role and database of the control plane
 CONTROL_CONNECTIONS = 60
@@ -149,10 +150,10 @@ class Platform:
 
     def _migrate(self) -> None:
         log = self._places.logs / "migrate.log"
-        for command in ("migrate", "collectstatic"):
+        for arguments in (("ensure_platform",), ("collectstatic", "--noinput")):
             with log.open("ab") as output:
                 result = subprocess.run(
-                    [sys.executable, "manage.py", command, "--noinput"],
+                    [sys.executable, "manage.py", *arguments],
                     check=False,
                     stdin=subprocess.DEVNULL,
                     stdout=output,
@@ -161,7 +162,7 @@ class Platform:
                     env=self._control_environment(),
                 )
             if result.returncode != 0:
-                raise SetupError(f"manage.py {command} failed; {log} says:\n{log_tail(log)}")
+                raise SetupError(f"manage.py {arguments[0]} failed; {log} says:\n{log_tail(log)}")
 
     def _control_plane(self) -> Service:
         console = self._places.run / "console.sock"
@@ -281,7 +282,9 @@ class Platform:
                 "HALEBOX_CLUSTER_KEY": self._cluster_key(),
                 "HALEBOX_BOX_PGHOST": host,
                 "HALEBOX_BOX_PGPORT": port,
-                "HALEBOX_LOOPBACK_PORTS": LOOPBACK_PORTS,
+                "HALEBOX_LOOPBACK_PORTS": kept_range(
+                    places.var / "loopback-ports", *LOOPBACK_PORTS, LOOPBACK_PORTS_EACH
+                ),
                 "AIDBOX_SUPERUSER": superuser(places, settings),
                 "AIDBOX_CLUSTER_DOMAIN": settings.domain,
                 "AIDBOX_CLUSTER_BOX_HEADER": settings.box_header,

@@ -55,3 +55,17 @@ def kept_port(record: Path, first: int) -> int:
     port = port or any_free_port()
     record.write_text(f"{port}\n")
     return port
+
+
+def kept_range(record: Path, first: int, last: int, size: int) -> str:
+    """Return the range of `size` ports written in `record`; else choose one nobody uses yet.
+
+    Shape: "20000-20999". Several installations on one machine so keep out of each other's way.
+    """
+    if record.exists():
+        return record.read_text().strip()
+    starts = range(first, last - size + 2, size)
+    free = (start for start in starts if all(is_free(start + number) for number in range(8)))
+    start = next(free, first)
+    record.write_text(f"{start}-{start + size - 1}\n")
+    return record.read_text().strip()
