@@ -54,7 +54,7 @@ def run(scale: Scale, say: Callable[[str], None], generator: str | None = None) 
             *request_rows.bundle_rows(bench),
         ]
         rows.extend(box_rows.box_rows(bench, cluster, host, directory))
-        say("stopping")
+        say("stopping, removing files")
     return Figures(
         at=at,
         commit=commit,
