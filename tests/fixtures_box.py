@@ -162,6 +162,12 @@ class RunningBox:
         await self.sql(_CLEAN.format(since=self._first))
         await self.application.reload(None)
 
+    def expect_errors(self) -> list[dict[str, Any]]:
+        """Return the errors of the log and forget them: the test meant them to happen."""
+        found = self.errors()
+        self.log.write_text("")
+        return found
+
     def errors(self) -> list[dict[str, Any]]:
         """Return the events of the log that a person must look at."""
         events = [json.loads(line) for line in self.log.read_text().splitlines()]
@@ -225,9 +231,11 @@ async def box(
     """A box for all tests, which use ids of their own."""
     log = tmp_path_factory.mktemp("box") / "box.log"
     name = box_databases.create()
-    async with running_box(box_environment(box_databases, name, log)) as running:
-        yield running
-    box_databases.drop(name)
+    try:
+        async with running_box(box_environment(box_databases, name, log)) as running:
+            yield running
+    finally:
+        box_databases.drop(name)
 
 
 @pytest.fixture

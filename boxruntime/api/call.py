@@ -98,7 +98,7 @@ class Body:
         if declared is not Format.YAML:
             try:
                 return decode_json(self.raw)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
                 if declared is Format.JSON:
                     raise OutcomeError(Fault.INVALID, "The body is not valid JSON.") from None
         try:

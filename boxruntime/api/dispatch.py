@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from boxruntime.access.principal import Principal
 from boxruntime.api.box import Box
-from boxruntime.api.call import Call, Result, Route
+from boxruntime.api.call import Call, Interaction, Result, Route
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 
 GOVERNING = frozenset(
@@ -19,6 +19,7 @@ GOVERNING = frozenset(
     }
 )  # fmt: skip
 """Types whose rows decide what a box does and who may do it."""
+_SEARCHES = frozenset({Interaction.SEARCH, Interaction.SEARCH_SYSTEM})
 
 
 def authorize(
@@ -35,10 +36,11 @@ def authorize(
     A request without a route is judged as well, so that nobody without rights can probe which
     routes, types or ids exist.
     """
+    is_search = route is not None and route.interaction in _SEARCHES
     grant = box.policies.decide(
         principal,
         operation_id=route.operation_id(dialect) if route else None,
-        method=method,
+        method="GET" if is_search else method,  # a search by POST reads all the same
         public=route.public if route else False,
         administers=resource_type in GOVERNING,
     )

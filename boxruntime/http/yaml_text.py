@@ -64,6 +64,12 @@ _Resolver.add_implicit_resolver(
 
 
 class _Constructor(SafeConstructor):
+    def construct_object(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT002 - inherited
+        if node in self.recursive_objects:
+            # The inherited answer is None, as if nothing had stood there.
+            raise ConstructorError(None, None, "an alias inside of its anchor", node.start_mark)
+        return super().construct_object(node, deep=deep)
+
     def construct_number(self, node: ScalarNode) -> int | Decimal:
         text: str = node.value
         return int(text) if _INTEGER.fullmatch(text) else Decimal(text)
