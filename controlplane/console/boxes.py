@@ -150,7 +150,7 @@ def progress(request: HttpRequest, name: str) -> HttpResponse:
         response = HttpResponse(status=200)
         response["HX-Redirect"] = request.build_absolute_uri("/boxes")
         return response
-    context = _overview(request, box, role)
+    context = _overview(request, box, role) | {"live": True}
     response = render(request, "console/progress.html", context)
     if context["progress"].settled:
         response["HX-Refresh"] = "true"

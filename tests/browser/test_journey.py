@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import httpx
 import pytest
@@ -155,7 +156,7 @@ async def check_page(tab) -> None:
         "[...document.querySelectorAll('h1,h2,h3')].map(heading => +heading.tagName[1])"
     )
     assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     await tab.keyboard.press("Tab")
     outline = await tab.evaluate("getComputedStyle(document.activeElement).outlineStyle")
     assert outline != "none", f"{tab.url}: focus is invisible"
