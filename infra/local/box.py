@@ -45,9 +45,7 @@ def serve_box(environment: Mapping[str, str], project: Path, var: Path) -> int:
     if taken:
         raise SetupError(taken.replace("PORT=", "AIDBOX_PORT="))
     box_environment = dict(environment) | {"AIDBOX_PORT": port}
-    # From here on Ctrl-C and SIGTERM go to the box; we end when it has ended.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _interrupt)
     with ExitStack() as stack:
         if not any(environment.get(name) for name in ("PGHOST", "PGDATABASE")):
             places = ensure_places(project, var, server_account())
@@ -71,6 +69,7 @@ def _start_database(stack: ExitStack, places: Places) -> dict[str, str]:
         account=server_account(),
         programs=find_programs(os.environ.get("HALEBOX_POSTGRES_BIN")),
     ).ensure_cluster()
+    server.stop_forgotten()
     stack.enter_context(Running(server.service(), places.logs / "postgresql.log"))
     cluster = PostgresCluster(server.admin_dsn)
     try:
@@ -83,16 +82,12 @@ def _start_database(stack: ExitStack, places: Places) -> dict[str, str]:
 
 def _run(environment: Mapping[str, str], project: Path) -> int:
     """Run the box in our process group, so that Ctrl-C of the terminal reaches it as well."""
-
-    def restore_signals() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-
-    process = subprocess.Popen(
-        [sys.executable, "-m", "boxruntime"],
-        env=environment,
-        cwd=project,
-        preexec_fn=restore_signals,  # noqa: PLW1509 - one thread, and ignored signals are inherited
-    )
+    process = subprocess.Popen([sys.executable, "-m", "boxruntime"], env=environment, cwd=project)
+    # From here on both signals are for the box; we end when it has ended.
+    signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     return process.wait()
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -84,6 +84,7 @@ class Platform:
             account=server_account(),
             programs=find_programs(self._settings.postgres_bin),
         ).ensure_cluster()
+        server.stop_forgotten()
         self._admin_dsn = server.admin_dsn
         return server.service()
 

@@ -14,6 +14,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ import psycopg
 from infra.environment import base_environment
 from infra.local.accounts import Account, readable_copy
 from infra.local.problems import SetupError
-from infra.local.service import Service
+from infra.local.service import POLL_S, Service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,6 +153,25 @@ class PostgresServer:
             start_s=120.0,  # recovery after a crash replays up to max_wal_size
             stop_s=60.0,
         )
+
+    def stop_forgotten(self) -> None:
+        """End a server on this cluster whose keeper was killed. Raises SetupError if it stays.
+
+        The id in PostgreSQL's lock file may be somebody else's by now: a server of ours works
+        in the data directory.
+        """
+        try:
+            pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
+            if Path(f"/proc/{pid}/cwd").readlink() != self.data.resolve():
+                return
+            os.kill(pid, signal.SIGINT)
+        except (FileNotFoundError, ProcessLookupError, PermissionError, IndexError, ValueError):
+            return
+        deadline = time.monotonic() + self.service().stop_s
+        while (self.data / "postmaster.pid").exists():
+            if time.monotonic() > deadline:
+                raise SetupError(f"A PostgreSQL on {self.data} (process {pid}) does not end.")
+            time.sleep(POLL_S)
 
     def answers(self) -> bool:
         """Tell whether the administrator can connect now."""

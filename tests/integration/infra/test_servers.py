@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 import redis
 
+from infra.local.ports import any_free_port
 from infra.local.problems import SetupError
+from infra.local.service import Running
 
 if TYPE_CHECKING:
     from infra.local.postgres import PostgresServer
@@ -66,3 +69,21 @@ def test_valkey_answers_only_with_the_password(valkey_url: str):
     address = "redis://127.0.0.1:" + valkey_url.rsplit(":", 1)[1]
     with redis.Redis.from_url(address) as client, pytest.raises(redis.AuthenticationError):
         client.ping()
+
+
+def test_a_server_whose_keeper_was_killed_is_ended_before_the_next_start(
+    postgres: PostgresServer, service_directory
+):
+    server = dataclasses.replace(
+        postgres, home=service_directory / "forgotten", port=any_free_port()
+    ).ensure_cluster()
+    log = service_directory / "forgotten.log"
+    forgotten = Running(server.service(), log)
+    server.stop_forgotten()
+    assert forgotten.process.wait(10) == 0
+    server.stop_forgotten()  # nobody there
+    (server.data / "postmaster.pid").write_text(f"{os.getpid()}\n")
+    server.stop_forgotten()  # somebody else
+    (server.data / "postmaster.pid").unlink()
+    with Running(server.service(), log):
+        assert server.answers()
