@@ -146,12 +146,8 @@ def install(pip: list[str], extras: list[str]) -> None:
         *("--editable", f"{PROJECT}[{','.join(extras)}]"),
     ]
     lines = []
-    with (
-        log_path.open("w") as log,
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process,
-    ):
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with process, log_path.open("w") as log:
         assert process.stdout is not None
         for line in process.stdout:
             log.write(line)
