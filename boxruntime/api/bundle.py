@@ -128,9 +128,8 @@ def read_entry(
 
 def _relative(url: str, outer: Call) -> str:
     for prefix in (outer.base + "/", "/"):
-        if url.startswith(prefix):
-            url = url[len(prefix) :]
-    return url[len("fhir/") :] if url.startswith("fhir/") else url
+        url = url.removeprefix(prefix)
+    return url.removeprefix("fhir/")
 
 
 def _entry_headers(outer: Call, request: dict[str, Any]) -> dict[bytes, bytes]:
@@ -161,7 +160,7 @@ def _entry_body(outer: Call, method: str, entry: dict[str, Any]) -> Body:
             raise OutcomeError(Fault.INVALID, "The patch is not base64.") from None
         content_type = resource.get("contentType")
         return Body(raw, content_type if isinstance(content_type, str) else None)
-    return Body(value=resource)
+    return Body(value=resource, within=outer.body)
 
 
 def render_entry(box: Box, entry: Entry) -> dict[str, Any]:

@@ -64,19 +64,30 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _UNPARSED: Any = object()
+_NOT_COMPACT = (b"\\u", b"\n", b"\r", b"\t", b"{ ", b"[ ")
 
 
 class Body:
-    """A request body, parsed at most once, when somebody asks."""
+    """A request body, parsed at most once, when somebody asks.
 
-    __slots__ = ("_content_type", "_value", "raw")
+    `within`: the body that an entry's `value` was taken from.
+    """
+
+    __slots__ = ("_content_type", "_is_json", "_may_hold_nul", "_value", "_within", "raw")
 
     def __init__(
-        self, raw: bytes = b"", content_type: str | None = None, value: Any = _UNPARSED
+        self,
+        raw: bytes = b"",
+        content_type: str | None = None,
+        value: Any = _UNPARSED,
+        within: Body | None = None,
     ) -> None:
         self.raw = raw
         self._content_type = content_type
         self._value = value
+        self._within = within
+        self._is_json = False
+        self._may_hold_nul: bool | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -88,6 +99,24 @@ class Body:
             self._value = self._parse()
         return self._value
 
+    def compact(self) -> bytes | None:
+        """Return the body as JSON without space inside empty brackets and without escapes.
+
+        None if it was not sent like that. Whoever only looks for a pattern saves an encoding.
+        """
+        raw = self.raw
+        if not self._is_json or any(mark in raw for mark in _NOT_COMPACT):
+            return None
+        return raw
+
+    def may_hold_nul(self) -> bool:
+        """Tell whether U+0000 may stand in a text of the body; False is certain."""
+        if self._within is not None:
+            return self._within.may_hold_nul()
+        if self._may_hold_nul is None:
+            self._may_hold_nul = not self._is_json or b"\\u0000" in self.raw
+        return self._may_hold_nul
+
     def _parse(self) -> Any:
         if self.is_empty:
             return {}
@@ -97,10 +126,13 @@ class Body:
             raise OutcomeError(Fault.UNSUPPORTED_MEDIA_TYPE, error.message) from None
         if declared is not Format.YAML:
             try:
-                return decode_json(self.raw)
+                value = decode_json(self.raw)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
                 if declared is Format.JSON:
                     raise OutcomeError(Fault.INVALID, "The body is not valid JSON.") from None
+            else:
+                self._is_json = True
+                return value
         try:
             return decode_yaml(self.raw.decode("utf-8"))
         except UnicodeDecodeError:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from boxruntime.api.box import Box
     from boxruntime.api.call import Call
 
+_FIRST_LOCK = 0x48_41_4C_45_00_00  # 256 numbers that nothing else of ours takes
 Condition: TypeAlias = Sequence[tuple[str, str]]
 
 CONTROL = frozenset(
@@ -57,16 +58,23 @@ def _criteria(pairs: Condition) -> Condition | None:
     return [(name, value) for name, value in pairs if name not in CONTROL] or None
 
 
-async def hold(call: Call, box: Box, condition: Condition) -> None:
+async def hold(box: Box, *conditions: tuple[str, Condition]) -> None:
     """Let requests with the same criteria follow one another until the transaction ends.
 
-    Otherwise two that start together both find nothing, and both create.
+    Otherwise two that start together both find nothing, and both create. `conditions`: type and
+    criteria. The locks are few and taken in order, so that large Bundles neither fill
+    PostgreSQL's lock table nor wait for each other in a circle.
     """
-    text = "\x00".join((call.type, *(part for pair in sorted(condition) for part in pair)))
-    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    await box.store.runner.run(
-        "SELECT pg_advisory_xact_lock($1)", int.from_bytes(digest, "big", signed=True)
-    )
+    wanted = sorted({_lock_of(resource_type, criteria) for resource_type, criteria in conditions})
+    if wanted:
+        await box.store.runner.run(
+            "SELECT pg_advisory_xact_lock(key)::text FROM unnest($1::bigint[]) AS key", wanted
+        )
+
+
+def _lock_of(resource_type: str, criteria: Condition) -> int:
+    text = "\x00".join((resource_type, *(part for pair in sorted(criteria) for part in pair)))
+    return _FIRST_LOCK + hashlib.blake2b(text.encode(), digest_size=1).digest()[0]
 
 
 async def find_one(call: Call, box: Box, condition: Condition) -> str | None:

@@ -57,9 +57,7 @@ async def replace(call: Call, box: Box, valid: ValidResource, id_: str) -> Resul
         return await _update(call, inner, valid, id_)
 
     stored = await _write(call, box, valid, work)
-    return Result(
-        status=200 if stored.status == "updated" else 201, stored=stored, is_write=True
-    )
+    return Result(status=200 if stored.status == "updated" else 201, stored=stored, is_write=True)
 
 
 async def _write(

@@ -73,5 +73,3 @@ def precondition_failed(message: str) -> OutcomeError:
 
 def _whole_seconds(moment: datetime) -> datetime:
     return moment.replace(microsecond=0)
-
-

@@ -11,12 +11,12 @@ from html import escape
 from typing import Any
 
 from boxruntime.api.call import Call, Result
+from boxruntime.fhir.expression import render_expression
 from boxruntime.fhir.formats import to_fhir
 from boxruntime.fhir.json_text import encode_json, indent_json
 from boxruntime.fhir.metadata import Metadata
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
 from boxruntime.fhir.shapes import shape_of
-from boxruntime.fhir.expression import render_expression
 from boxruntime.http.messages import Response
 from boxruntime.http.negotiation import Format
 from boxruntime.http.yaml_text import encode_yaml
@@ -41,7 +41,7 @@ def render_resource(metadata: Metadata, stored: Stored, dialect: Dialect) -> dic
     if dialect is Dialect.AIDBOX:
         return resource
     shape = shape_of(metadata, stored.resource_type, resource)
-    return to_fhir(metadata, resource, type_name=shape)
+    return to_fhir(metadata, resource, type_name=shape, text=stored.text)
 
 
 def etag(stored: Stored, dialect: Dialect) -> str:
@@ -54,9 +54,7 @@ def location(call: Call, stored: Stored) -> str:
     return f"{call.fhir_base}/{stored.resource_type}/{stored.id}/_history/{stored.txid}"
 
 
-def render_result(
-    metadata: Metadata, call: Call, result: Result, format_: Format
-) -> Response:
+def render_result(metadata: Metadata, call: Call, result: Result, format_: Format) -> Response:
     """Return the response to a request that succeeded."""
     headers = [*result.headers]
     stored = result.stored
@@ -182,7 +180,11 @@ def _outcome(
         item["diagnostics"] = issue.message
         rendered.append(item)
     is_fhir = dialect is Dialect.FHIR
-    div = f'<div xmlns="http://www.w3.org/1999/xhtml">{escape(headline)}</div>' if is_fhir else headline
+    div = (
+        f'<div xmlns="http://www.w3.org/1999/xhtml">{escape(headline)}</div>'
+        if is_fhir
+        else headline
+    )
     outcome: dict[str, Any] = {
         "resourceType": "OperationOutcome",
         "id": outcome_id,

@@ -21,7 +21,9 @@ from boxruntime.storage.statements import quoted_table
 RETRY_S = 1.0
 
 
-async def load_all(runner: Runner, resource_type: str, *, own_only: bool = False) -> list[dict[str, Any]]:
+async def load_all(
+    runner: Runner, resource_type: str, *, own_only: bool = False
+) -> list[dict[str, Any]]:
     """Return all resources of a type with their ids; `own_only` leaves out built-in rows.
 
     A document that is no object (people write rows by SQL) is left out.

@@ -8,12 +8,15 @@ stale version to history, which was seen within seconds of load.
 
 A transaction draws its version before it holds any lock, so another writer may have given a row a
 higher one meanwhile. Then, and for a second write to one row, the row takes a fresh version:
-otherwise its versions would not rise with time.
+otherwise its versions would not rise with time. For the same reason a create and a delete of one id
+follow one another by an advisory lock: a create that waits for a row to be deleted would go on
+with the version it drew before. Not inside of transactions, whose locks would fill the lock table.
 Source: core specification, "Storage model".
 """
 
 from __future__ import annotations
 
+import zlib
 from functools import lru_cache
 
 import msgspec
@@ -32,6 +35,7 @@ class Statements(msgspec.Struct, frozen=True):
     update: str
     delete: str
     versions: str
+    lock: str
     existing: str
 
 
@@ -48,6 +52,15 @@ def statements_for(resource_type: str, *, keeps_history: bool = True) -> Stateme
     row = "id, txid, ts, cts, resource_type, status, resource"
     # `resource_type` may be absent from the INSERT: its default is the table's own type.
     old = f"old AS MATERIALIZED (SELECT {row} FROM {table} WHERE id = $1 FOR UPDATE)"
+    seed = zlib.crc32(table.encode())
+    gate = (
+        "gate AS MATERIALIZED (SELECT CASE WHEN {when} "
+        f"THEN pg_advisory_xact_lock(hashtextextended($1, {seed}))::text END AS held)"
+    )
+    old_behind_gate = (
+        f"{gate.format(when='$2::bigint IS NULL')}, old AS MATERIALIZED (SELECT {row} "
+        f"FROM gate, {table} AS t WHERE t.id = $1 FOR UPDATE OF t)"
+    )
     txid = "CASE WHEN $2::bigint > coalesce({before}, -1) THEN $2 ELSE nextval('transaction_id_seq') END"
     ts = "CASE WHEN $2::bigint > coalesce({before}, -1) THEN $3::timestamptz ELSE clock_timestamp() END"
     stamp = (
@@ -79,8 +92,10 @@ def statements_for(resource_type: str, *, keeps_history: bool = True) -> Stateme
         ever=f"SELECT 1 FROM {history} WHERE id = $1 LIMIT 1",
         # $1 id, $2 txid, $3 ts, $4 document, $5 may the id have a past
         create=(
-            f"WITH past AS MATERIALIZED (SELECT CASE WHEN $5::bool "
-            f"THEN {past.format(id='$1')} END AS txid), "
+            f"WITH {gate.format(when='$5::bool AND $2::bigint IS NULL')}, "
+            "past AS MATERIALIZED (SELECT CASE WHEN $5::bool "
+            f"THEN coalesce({past.format(id='$1')}, (SELECT txid FROM {table} WHERE id = $1)) END "
+            "AS txid FROM gate), "
             f"stamp AS (SELECT {txid.format(before='past.txid')} AS txid, "
             f"{ts.format(before='past.txid')} AS ts, past.txid AS past FROM past) "
             f"INSERT INTO {table} (id, txid, ts, cts, status, resource) "
@@ -110,7 +125,7 @@ def statements_for(resource_type: str, *, keeps_history: bool = True) -> Stateme
         ),
         # $1 id, $2 txid, $3 ts, $4 accepted versions or NULL
         delete=(
-            f"WITH {old}, {stamp}{keep}{keep_deleted}, gone_row AS ("
+            f"WITH {old_behind_gate}, {stamp}{keep}{keep_deleted}, gone_row AS ("
             f"DELETE FROM {table} AS t USING stamp WHERE t.id = $1 RETURNING t.id) "
             "SELECT old.id, old.cts, old.resource_type, old.resource::text AS resource, "
             "old.resource ?| '{id,resourceType,meta}' AS overlaps, stamp.txid, stamp.ts, "
@@ -123,6 +138,8 @@ def statements_for(resource_type: str, *, keeps_history: bool = True) -> Stateme
             if keeps_history
             else f"SELECT {COLUMNS} FROM {table} AS v"
         ),
+        # $1 ids; locks those that exist, in an order that all transactions have
+        lock=f"SELECT id FROM {table} WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE",
         # $1 ids -> those that exist
         existing=f"SELECT id FROM {table} WHERE id = ANY($1::text[])",
     )

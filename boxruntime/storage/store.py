@@ -92,9 +92,7 @@ class Store:
     async def version(self, resource_type: str, id_: str, version_id: str) -> Stored:
         """Return one version. Raises OutcomeError NOT_FOUND, or GONE for a deletion."""
         if version_id.isascii() and version_id.isdigit() and len(version_id) < 19:
-            records = await self.runner.run(
-                self._sql(resource_type).version, id_, int(version_id)
-            )
+            records = await self.runner.run(self._sql(resource_type).version, id_, int(version_id))
             if records:
                 stored = stored_from(records[0])
                 if stored.status == "deleted":
@@ -114,9 +112,7 @@ class Store:
             found.update((resource_type, record["id"]) for record in records)
         return found
 
-    async def history(
-        self, resource_type: str, slice_: Slice, *, id_: str | None = None
-    ) -> Page:
+    async def history(self, resource_type: str, slice_: Slice, *, id_: str | None = None) -> Page:
         """Return versions, newest first. Raises OutcomeError NOT_FOUND for an unknown id."""
         page = await self._versions([resource_type], slice_, id_)
         if not page.total and id_ is not None and not await self._is_known(resource_type, id_):
@@ -179,18 +175,21 @@ class Store:
 
     # Writing
 
-    async def create(self, resource_type: str, id_: str, resource: dict[str, Any], *, fresh: bool) -> Stored:
+    async def create(
+        self, resource_type: str, id_: str, resource: dict[str, Any], *, fresh: bool
+    ) -> Stored:
         """Insert a resource. `fresh`: the id was made here and cannot have a past.
 
         Raises OutcomeError CONFLICT if the id is in use.
         """
         document = document_of(resource)
+        text = encode_json(document).decode()
         records = await self.runner.run(
             self._sql(resource_type).create,
             id_,
             self._stamp and self._stamp.txid,
             self._stamp and self._stamp.ts,
-            encode_json(document).decode(),
+            text,
             not fresh,
         )
         if not records:
@@ -203,6 +202,7 @@ class Store:
             ts=record["ts"],
             cts=record["cts"],
             status=record["status"],
+            text=text,
             document=document,
         )
 
@@ -213,12 +213,13 @@ class Store:
         if self._stamp is None:
             raise AssertionError("create_many belongs in a transaction")
         documents = [document_of(resource) for _, resource in resources]
+        texts = [encode_json(document).decode() for document in documents]
         records = await self.runner.run(
             self._sql(resource_type).create_many,
             [id_ for id_, _ in resources],
             self._stamp.txid,
             self._stamp.ts,
-            [encode_json(document).decode() for document in documents],
+            texts,
         )
         made = {record["id"]: record for record in records}
         return [
@@ -229,11 +230,12 @@ class Store:
                 ts=record["ts"],
                 cts=record["ts"],
                 status=record["status"],
+                text=text,
                 document=document,
             )
             if (record := made.get(id_)) is not None
             else None
-            for (id_, _), document in zip(resources, documents, strict=True)
+            for (id_, _), document, text in zip(resources, documents, texts, strict=True)
         ]
 
     async def update(
@@ -274,6 +276,7 @@ class Store:
                     ts=record["ts"],
                     cts=record["cts"],
                     status=record["status"],
+                    text=text,
                     document=document,
                 )
             if if_match is not None:
@@ -287,6 +290,15 @@ class Store:
                 if error.fault is not Fault.CONFLICT:
                     raise
         raise OutcomeError(Fault.CONFLICT, "Another request keeps changing the resource.")
+
+    async def lock(self, wanted: Mapping[str, Iterable[str]]) -> None:
+        """Lock rows by type and id for the rest of the transaction, always in the same order.
+
+        Two transactions that write the same rows in different orders then wait for each other
+        instead of ending in a deadlock, which takes PostgreSQL a second to find.
+        """
+        for resource_type in sorted(wanted):
+            await self.runner.run(self._sql(resource_type).lock, sorted(set(wanted[resource_type])))
 
     async def delete(
         self,

@@ -90,7 +90,9 @@ def _statement(call: Call, box: Box, configured: dict[str, Any]) -> dict[str, An
                     {"code": code}
                     for each in _ON_SYSTEM
                     if each in offered
-                    for code in (("batch", each.value) if each is Interaction.BUNDLE else (each.value,))
+                    for code in (
+                        ("batch", each.value) if each is Interaction.BUNDLE else (each.value,)
+                    )
                 ],
                 "resource": [
                     _resource(metadata, name, codes, parameters)

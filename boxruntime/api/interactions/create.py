@@ -34,7 +34,7 @@ async def create(call: Call, box: Box) -> Result:
 
 
 async def _create_unless(call: Call, box: Box, condition: Condition) -> Result:
-    await hold(call, box, condition)
+    await hold(box, (call.type, condition))
     found = await find_one(call, box, condition)
     if found is not None:
         return await existing(call, box, found)
@@ -48,10 +48,6 @@ async def existing(call: Call, box: Box, id_: str) -> Result:
 
 
 def _stated_id(call: Call, box: Box, valid: ValidResource) -> str | None:
-    if (
-        box.settings.create_ignores_id
-        and call.dialect is Dialect.FHIR
-        and not call.is_entry
-    ):
+    if box.settings.create_ignores_id and call.dialect is Dialect.FHIR and not call.is_entry:
         return None
     return valid.id

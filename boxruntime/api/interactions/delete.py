@@ -46,7 +46,7 @@ async def conditional_delete(call: Call, box: Box) -> Result:
 
 
 async def _search_and_delete(call: Call, box: Box, condition: Condition) -> Result:
-    await hold(call, box, condition)
+    await hold(box, (call.type, condition))
     return await delete_found(call, box, await find_one(call, box, condition))
 
 
@@ -64,7 +64,9 @@ async def delete_found(call: Call, box: Box, found: str | None) -> Result:
 
 async def _delete(call: Call, box: Box, id_: str) -> Result:
     if call.type in METADATA:
-        stored = await atomically(box, call.dialect, lambda inner: _delete_metadata(call, inner, id_))
+        stored = await atomically(
+            box, call.dialect, lambda inner: _delete_metadata(call, inner, id_)
+        )
     else:
         stored = await _delete_row(call, box, id_)
     if stored is not None:

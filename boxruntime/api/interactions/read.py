@@ -33,9 +33,7 @@ async def read(call: Call, box: Box) -> Result:
 
 async def vread(call: Call, box: Box) -> Result:
     """Return one version. Raises OutcomeError: NOT_FOUND, or GONE for a deletion."""
-    return _answer(
-        call, box, await box.store.version(call.type, call.id, call.parameters["vid"])
-    )
+    return _answer(call, box, await box.store.version(call.type, call.id, call.parameters["vid"]))
 
 
 def _answer(call: Call, box: Box, stored: Stored) -> Result:

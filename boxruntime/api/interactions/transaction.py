@@ -36,6 +36,7 @@ from boxruntime.storage.schema import WATCHED
 if TYPE_CHECKING:
     from boxruntime.api.box import Box, Transaction
 
+_REPLACING = frozenset({Interaction.UPDATE, Interaction.PATCH, Interaction.DELETE})
 _VERB_ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
 
 
@@ -102,6 +103,7 @@ async def _resolve(call: Call, box: Box, entries: list[Entry], rewrite: dict[str
     are searched now; at root they are when their turn comes, so that an entry sees what earlier
     ones wrote, and only later entries can refer to it.
     """
+    await _take_locks(box, entries)
     made: dict[str, str] = {}
     wishes = await WishedIds.of(box, entries)
     for entry in entries:
@@ -115,6 +117,21 @@ async def _resolve(call: Call, box: Box, entries: list[Entry], rewrite: dict[str
         _refuse_early_references(box, entries, rewrite)
     else:
         relative_targets(entries, rewrite)
+
+
+async def _take_locks(box: Box, entries: list[Entry]) -> None:
+    """Lock what the entries name, in an order that all transactions have."""
+    rows: dict[str, list[str]] = defaultdict(list)
+    conditions = []
+    for entry in entries:
+        call = entry.call
+        condition = condition_of(call)
+        if condition is not None:
+            conditions.append((call.type, condition))
+        elif call.route.interaction in _REPLACING and "id" in call.parameters:
+            rows[call.type].append(call.id)
+    await hold(box, *conditions)
+    await box.store.lock(rows)
 
 
 async def _target(
@@ -134,7 +151,6 @@ async def _target(
         return entry.id
     if call.dialect is Dialect.AIDBOX:
         return None
-    await hold(inner, box, condition)
     entry.searched = True
     entry.found = await find_one(inner, box, condition)
     if entry.found is None and inner.route.interaction is not Interaction.DELETE:

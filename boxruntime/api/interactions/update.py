@@ -47,7 +47,7 @@ async def conditional_update(call: Call, box: Box) -> Result:
 
 
 async def _search_and_update(call: Call, box: Box, condition: Condition) -> Result:
-    await hold(call, box, condition)
+    await hold(box, (call.type, condition))
     return await update_found(call, box, await find_one(call, box, condition))
 
 

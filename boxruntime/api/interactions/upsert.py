@@ -70,5 +70,5 @@ def _item_call(call: Call, box: Box, item: Any) -> Call:
         parameters=parameters,
         query=[],
         headers={name: value for name, value in call.headers.items() if name == SKIP_HEADER},
-        body=Body(value=item),
+        body=Body(value=item, within=call.body),
     )

@@ -47,7 +47,10 @@ async def sudo(call: Call, box: Box) -> Result:
     if not spent:
         raise OutcomeError(Fault.LOGIN, "The token was used already.")
     session = issue_portal_token(
-        msgspec.structs.replace(known, role=role), key=key, box_id=box.settings.box_id, lifetime_s=SESSION_S
+        msgspec.structs.replace(known, role=role),
+        key=key,
+        box_id=box.settings.box_id,
+        lifetime_s=SESSION_S,
     )
     cookie = f"{COOKIE}={session}; Path=/; Max-Age={SESSION_S}; HttpOnly; SameSite=Lax"
     if call.base.startswith("https:"):
