@@ -33,11 +33,15 @@ BACKLOG = 2048
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m boxruntime", description=__doc__)
-    parser.add_argument("command", nargs="?", choices=("serve", "prepare", "fingerprint"), default="serve")
+    parser.add_argument(
+        "command", nargs="?", choices=("serve", "prepare", "fingerprint"), default="serve"
+    )
     parser.add_argument("--fhir-version", choices=SUPPORTED_VERSIONS)
     chosen = parser.parse_args(arguments)
     if chosen.command == "fingerprint":
-        sys.stdout.write(layout_for(chosen.fhir_version or SUPPORTED_VERSIONS[0]).fingerprint + "\n")
+        sys.stdout.write(
+            layout_for(chosen.fhir_version or SUPPORTED_VERSIONS[0]).fingerprint + "\n"
+        )
         return 0
     try:
         settings = _settings(chosen.command, chosen.fhir_version)
@@ -48,7 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (SettingsError, UnsupportedVersionError, WrongDatabaseError) as error:
         return _refuse(str(error))
     except (asyncpg.PostgresError, OSError) as error:
-        reason = getattr(error, "sqlstate", None) or getattr(error, "strerror", None) or type(error).__name__
+        reason = (
+            getattr(error, "sqlstate", None)
+            or getattr(error, "strerror", None)
+            or type(error).__name__
+        )
         return _refuse(f"PostgreSQL at PGHOST, PGPORT, PGDATABASE cannot be used ({reason}).")
 
 

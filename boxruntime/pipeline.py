@@ -70,8 +70,6 @@ async def handle(request: RawRequest, runtime: Runtime) -> Response:
             if not takes_any_accept(request):
                 raise
         response = await _answer(request, runtime, dialect, query, format_, extra)
-        response.headers.extend(extra)
-        return response
     except OutcomeError as error:
         failure = error
     except RequestError as error:
@@ -89,6 +87,9 @@ async def handle(request: RawRequest, runtime: Runtime) -> Response:
     except Exception as error:  # noqa: BLE001 - the boundary: a bug must not end the process
         runtime.log.write_bug(error, request_id=request_id)
         failure = _bug(request_id)
+    else:
+        response.headers.extend(extra)
+        return response
     if failure.fault is Fault.TRANSIENT:
         extra.append((b"retry-after", b"1"))
     return render_error(runtime.box.metadata, failure, dialect, format_, extra)

@@ -112,9 +112,7 @@ class RunningBox:
         self.client = self.client_of(ROOT)
         self._first = first
 
-    def client_of(
-        self, auth: tuple[str, str] | None = None, **options: Any
-    ) -> httpx.AsyncClient:
+    def client_of(self, auth: tuple[str, str] | None = None, **options: Any) -> httpx.AsyncClient:
         """Return another client of the box; without `auth` it is anonymous."""
         transport = httpx.ASGITransport(app=self.application, raise_app_exceptions=True)
         return httpx.AsyncClient(transport=transport, base_url=BASE_URL, auth=auth, **options)
@@ -141,7 +139,11 @@ class RunningBox:
             "query_string": query,
             "headers": [
                 (name.lower().encode(), value.encode("latin-1"))
-                for name, value in {"host": "box.test", "authorization": BASIC, **(headers or {})}.items()
+                for name, value in {
+                    "host": "box.test",
+                    "authorization": BASIC,
+                    **(headers or {}),
+                }.items()
             ],
             "scheme": "http",
             "client": ("127.0.0.1", 1),

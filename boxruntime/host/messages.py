@@ -9,11 +9,11 @@ the lifeline: whoever finds it closed knows that the other one is gone.
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence  # noqa: TC003
+from collections.abc import Sequence
 
 import msgspec
 
-from boxruntime.contract import BoxSpec  # noqa: TC001 - msgspec reads annotations
+from boxruntime.contract import BoxSpec
 
 READY = b"R"  # with the descriptor of /proc/self/smaps_rollup: connections are accepted
 DRAINING = b"D"  # no further connection will be accepted

@@ -11,12 +11,12 @@ import hashlib
 import hmac
 import logging
 import os
-from pathlib import Path  # noqa: TC003
+from pathlib import Path
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken
 
-from boxruntime.contract import BoxSpec  # noqa: TC001 - msgspec reads annotations
+from boxruntime.contract import BoxSpec
 from boxruntime.host.errors import HostError
 from boxruntime.host.names import check_name
 

@@ -47,6 +47,7 @@ class _Resolver(BaseResolver):
     processing_version = (1, 2)
 
     def __init__(self, version: object = None, loader: Any = None, loadumper: Any = None) -> None:
+        del version  # the dialect has one
         super().__init__(loadumper=loader if loader is not None else loadumper)
 
 
@@ -64,7 +65,7 @@ _Resolver.add_implicit_resolver(
 
 
 class _Constructor(SafeConstructor):
-    def construct_object(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT002 - inherited
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
         if node in self.recursive_objects:
             # The inherited answer is None, as if nothing had stood there.
             raise ConstructorError(None, None, "an alias inside of its anchor", node.start_mark)
@@ -81,7 +82,9 @@ class _Constructor(SafeConstructor):
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 if not isinstance(key_node, ScalarNode):
-                    raise ConstructorError(None, None, "a key must be a scalar", key_node.start_mark)
+                    raise ConstructorError(
+                        None, None, "a key must be a scalar", key_node.start_mark
+                    )
                 key = key_node.value
             if key in value:
                 raise ConstructorError(None, None, "a key is repeated", key_node.start_mark)
@@ -121,7 +124,10 @@ def decode_yaml(text: str) -> Any:
     reader = YAML(typ="safe", pure=True)
     reader.Resolver = _Resolver
     reader.Constructor = _Constructor
-    if text.count("*") > MAX_ALIASES and len(re.findall(r"(?:^|[\s\[{,:-])\*\w", text)) > MAX_ALIASES:
+    if (
+        text.count("*") > MAX_ALIASES
+        and len(re.findall(r"(?:^|[\s\[{,:-])\*\w", text)) > MAX_ALIASES
+    ):
         raise YamlError("too many aliases")
     try:
         value = reader.load(text)

@@ -51,7 +51,7 @@ class _Link:
 
     async def run(self, sql: str, *parameters: Any) -> list[asyncpg.Record]:
         if self.plans is not False:
-            await self.connection.execute("RESET plan_cache_mode")
+            await self.execute("RESET plan_cache_mode")
             self.plans = False
         return await self._run(sql, *parameters)
 
@@ -62,19 +62,38 @@ class _Link:
         code took 500 ms instead of 1 with the plan of a rare one.
         """
         if self.plans is not True:
-            await self.connection.execute("SET plan_cache_mode = force_custom_plan")
+            await self.execute("SET plan_cache_mode = force_custom_plan")
             self.plans = True
         return await self._run(sql, *parameters)
 
     async def _run(self, sql: str, *parameters: Any) -> list[asyncpg.Record]:
         statement = self._statements.get(sql)
         if statement is None:
-            statement = await self.connection.prepare(sql)
+            with self._broken_at_once():
+                statement = await self.connection.prepare(sql)
             self._statements[sql] = statement
             if len(self._statements) > MAX_STATEMENTS:
                 self._statements.popitem(last=False)
-        records: list[asyncpg.Record] = await statement.fetch(*parameters)
+        with self._broken_at_once():
+            records: list[asyncpg.Record] = await statement.fetch(*parameters)
         return records
+
+    async def execute(self, sql: str) -> None:
+        """Run a statement without parameters or result, such as BEGIN."""
+        with self._broken_at_once():
+            await self.connection.execute(sql)
+
+    @contextmanager
+    def _broken_at_once(self) -> Iterator[None]:
+        """Give up a connection that confuses the driver.
+
+        A server that dies says so on idle connections, where nothing is expected.
+        """
+        try:
+            yield
+        except asyncpg.InternalClientError:
+            self.connection.terminate()
+            raise asyncpg.InterfaceError("the connection is broken") from None
 
     def forget_statements(self) -> None:
         self._statements.clear()
@@ -164,15 +183,15 @@ class Database:
         """Give a runner whose statements are one transaction; an exception rolls it back."""
         link = await self._acquire()
         try:
-            await link.connection.execute("BEGIN")
+            await link.execute("BEGIN")
             try:
                 yield link
             except BaseException:
                 if not link.connection.is_closed():
-                    await link.connection.execute("ROLLBACK")
+                    await link.execute("ROLLBACK")
                     link.plans = None  # rolled back too, if it was set in here
                 raise
-            await link.connection.execute("COMMIT")
+            await link.execute("COMMIT")
         finally:
             self._release(link)
 

@@ -52,7 +52,7 @@ def outcome_of(error: BaseException) -> OutcomeError | None:
         if state[:2] in _CLASS_CONNECTION:
             return OutcomeError(Fault.TRANSIENT, "The database cannot be reached.")
         return None
-    if isinstance(error, asyncpg.DataError):
+    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
         return None  # a parameter of the wrong type: ours to mend
     if isinstance(error, asyncpg.InterfaceError | OSError):
         return OutcomeError(Fault.TRANSIENT, "The database cannot be reached.")

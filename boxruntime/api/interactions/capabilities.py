@@ -144,7 +144,8 @@ async def _terminology(call: Call, box: Box) -> dict[str, Any]:
     """Return the TerminologyCapabilities with the code systems that the box holds."""
     records = await box.store.runner.run(
         "SELECT DISTINCT resource->>'url' AS url, resource->>'version' AS version "
-        f"FROM codesystem WHERE resource->>'url' IS NOT NULL ORDER BY 1, 2 LIMIT {_MAX_CODE_SYSTEMS}"
+        "FROM codesystem WHERE resource->>'url' IS NOT NULL ORDER BY 1, 2 LIMIT $1",
+        _MAX_CODE_SYSTEMS,
     )
     versions: dict[str, list[dict[str, str]]] = {}
     for record in records:

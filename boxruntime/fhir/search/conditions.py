@@ -262,7 +262,7 @@ def _parse_token_match(
             return Match(parameter, values, modifier)
 
 
-def _parse_reference_match(  # noqa: PLR0917 - all of one key, split apart
+def _parse_reference_match(
     scope: Scope,
     parameter: Parameter,
     key: str,

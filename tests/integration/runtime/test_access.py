@@ -196,7 +196,8 @@ async def test_malformed_policies_written_by_sql_allow_nothing_and_stop_nothing(
         await box.sql(
             "INSERT INTO accesspolicy (id, txid, status, resource) "
             "VALUES ($1, nextval('transaction_id_seq'), 'created', $2::text::jsonb)",
-            f"bad-{number}", document,
+            f"bad-{number}",
+            document,
         )
     await box.application.reload(None)
     async with box.client_of() as nobody:
@@ -219,7 +220,9 @@ async def test_entries_are_judged_one_by_one(box, base):
             put = entry("PUT", f"Patient/{wanted}", OAK)
             denied = await nobody.post(f"{base}/", json=transaction(put))
             check(denied, 403, base, "forbidden")
-            body = (await nobody.post(f"{base}/", json=batch(put, entry("GET", "/metadata")))).json()
+            body = (
+                await nobody.post(f"{base}/", json=batch(put, entry("GET", "/metadata")))
+            ).json()
             assert [item["response"]["status"] for item in body["entry"]] == ["403", "200"]
     finally:
         await box.client.delete(f"/AccessPolicy/{id_}")
@@ -229,19 +232,27 @@ async def test_entries_are_judged_one_by_one(box, base):
 async def test_portal_tokens(box):
     async with box.client_of() as anyone:
         assert (await anyone.get("/fhir/Patient", headers=bearer())).status_code == 200
-        assert (await anyone.get("/fhir/Patient", headers={"Cookie": f"aidbox-auth-token={token()}"})).status_code == 200
+        assert (
+            await anyone.get("/fhir/Patient", headers={"Cookie": f"aidbox-auth-token={token()}"})
+        ).status_code == 200
         now = int(time.time())
         for wrong in (
             {"aud": "another-box"}, {"iss": "x"}, {"typ": "sudo"}, {"role": "god"}, {"role": ["owner"]},
             {"exp": now - 1}, {"exp": now + 10**6}, {"exp": None}, {"exp": "soon"}, {"iat": now + 3600},
             {"sub": 7}, {"jti": None}, {"iat": None}, {"aud": ["box"]},
         ):  # fmt: skip
-            assert (await anyone.get("/fhir/Patient", headers=bearer(**wrong))).status_code == 401, wrong
+            assert (
+                await anyone.get("/fhir/Patient", headers=bearer(**wrong))
+            ).status_code == 401, wrong
         other = jwt.encode({"alg": "HS256"}, {"iss": "halebox"}, OctKey.import_key(b"x" * 32))
-        assert (await anyone.get("/fhir/Patient", headers={"Authorization": f"Bearer {other}"})).status_code == 401
+        assert (
+            await anyone.get("/fhir/Patient", headers={"Authorization": f"Bearer {other}"})
+        ).status_code == 401
         header = base64.urlsafe_b64encode(b'{"alg":"none"}').decode().rstrip("=")
         unsigned = f"{header}.{token().split('.')[1]}."
-        assert (await anyone.get("/fhir/Patient", headers={"Authorization": f"Bearer {unsigned}"})).status_code == 401
+        assert (
+            await anyone.get("/fhir/Patient", headers={"Authorization": f"Bearer {unsigned}"})
+        ).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -266,8 +277,12 @@ async def test_roles_of_participants(box, role, method, path, status):
 async def test_a_reader_sees_no_governing_types_in_the_history_of_the_box(box):
     await make_client(box)
     async with box.client_of() as person:
-        reader = (await person.get("/fhir/_history?_count=1000", headers=bearer(role="reader"))).json()
-        owner = (await person.get("/fhir/_history?_count=1000", headers=bearer(role="owner"))).json()
+        reader = (
+            await person.get("/fhir/_history?_count=1000", headers=bearer(role="reader"))
+        ).json()
+        owner = (
+            await person.get("/fhir/_history?_count=1000", headers=bearer(role="owner"))
+        ).json()
     types = {item["resource"]["resourceType"] for item in reader["entry"]}
     assert not types & {"Client", "User", "AccessPolicy", "Operation"}
     assert "Client" in {item["resource"]["resourceType"] for item in owner["entry"]}
@@ -281,7 +296,9 @@ async def test_writers_do_not_administer_through_bundles(box):
         assert answer.status_code == 403
         answer = await person.put("/", headers=bearer(role="writer"), json=[policy])
         assert answer.status_code == 403
-        answer = await person.put(f"/AccessPolicy?_id={policy['id']}", headers=bearer(role="writer"), json=policy)
+        answer = await person.put(
+            f"/AccessPolicy?_id={policy['id']}", headers=bearer(role="writer"), json=policy
+        )
         assert answer.status_code == 403
 
 
@@ -300,11 +317,14 @@ async def test_writes_by_cookie_come_from_the_box_itself(box):
         ):
             answer = await browser.post("/Patient", json=OAK, headers={**cookie, **headers})
             assert answer.status_code == status, headers
-        assert (await browser.get("/Patient", headers={**cookie, "Origin": "http://evil.test"})).status_code == 200
+        assert (
+            await browser.get("/Patient", headers={**cookie, "Origin": "http://evil.test"})
+        ).status_code == 200
 
 
 async def test_sudo(box):
     async with box.client_of() as browser:
+
         async def visit(value, target="/static/console.html"):
             return await browser.get("/__sudo", params={"token": value, "redirect-uri": target})
 
@@ -318,9 +338,21 @@ async def test_sudo(box):
         assert "Secure" not in cookie
         assert (await browser.get("/Patient")).status_code == 200
         assert (await visit(once)).status_code == 401
-        for wrong in ({"typ": "access"}, {"typ": "sudo", "aud": "x"}, {"typ": "sudo", "sub": "999"}):
+        for wrong in (
+            {"typ": "access"},
+            {"typ": "sudo", "aud": "x"},
+            {"typ": "sudo", "sub": "999"},
+        ):
             assert (await visit(token(**wrong))).status_code == 401
-        for target in ("//evil.test", "http://evil.test", "/\\evil.test", "\\\\evil", "evil", "/a\nb", "javascript:x"):
+        for target in (
+            "//evil.test",
+            "http://evil.test",
+            "/\\evil.test",
+            "\\\\evil",
+            "evil",
+            "/a\nb",
+            "javascript:x",
+        ):
             assert (await visit(token(typ="sudo"), target)).status_code == 400, target
         assert (await visit(token(typ="sudo", sub="root"))).status_code == 302
 
@@ -337,14 +369,21 @@ async def test_a_program_beside_the_bearer(box):
     id_ = await make_client(box)
     good, bad = basic(f"{id_}:s3:cret ü")["Authorization"], basic(f"{id_}:wrong")["Authorization"]
     async with box.client_of() as anyone:
-        assert (await anyone.get("/Patient", headers={**bearer(), "X-Client-Auth": good})).status_code == 200
+        assert (
+            await anyone.get("/Patient", headers={**bearer(), "X-Client-Auth": good})
+        ).status_code == 200
         for wrong in (bad, "Bearer x", "x"):
-            assert (await anyone.get("/Patient", headers={**bearer(), "X-Client-Auth": wrong})).status_code == 401
+            assert (
+                await anyone.get("/Patient", headers={**bearer(), "X-Client-Auth": wrong})
+            ).status_code == 401
 
 
 async def test_pages_of_allowed_origins_only(box):
     await make_client(box, allowed_origins=["https://app.test"])
-    preflight = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"}
+    preflight = {
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "authorization",
+    }
     async with box.client_of() as browser:
         for path in ("/fhir/Patient/x", "/no/route"):
             asked = await browser.options(path, headers={"Origin": "https://app.test", **preflight})
@@ -353,7 +392,9 @@ async def test_pages_of_allowed_origins_only(box):
             assert "PUT" in asked.headers["access-control-allow-methods"]
             assert "authorization" in asked.headers["access-control-allow-headers"]
             assert "access-control-allow-credentials" not in asked.headers
-            other = await browser.options(path, headers={"Origin": "https://evil.test", **preflight})
+            other = await browser.options(
+                path, headers={"Origin": "https://evil.test", **preflight}
+            )
             assert "access-control-allow-origin" not in other.headers
     for path, status in (("/fhir/Patient", 200), ("/fhir/Patient/nobody", 404)):
         answer = await box.client.get(path, headers={"Origin": "https://app.test"})
@@ -368,17 +409,23 @@ async def test_the_root_client_is_made_from_the_environment_once_per_value(make_
     id_ = fresh()
     more = {"AIDBOX_CLIENT_ID": id_, "AIDBOX_CLIENT_SECRET": "first", "BOX_ID": id_}
     async with make_box(**more) as box:
-        client = (await box.client.get("/fhir/metadata", auth=(id_, "first")))
+        client = await box.client.get("/fhir/metadata", auth=(id_, "first"))
         assert client.status_code == 200
         before = await box.client.get(f"/Client/{id_}", auth=(id_, "first"))
         assert before.json()["grant_types"] == ["basic"]
-        await box.client.put("/AccessPolicy/mine-" + id_, json={"engine": "allow", "link": [{"resourceType": "Client", "id": id_}]}, auth=(id_, "first"))
+        await box.client.put(
+            "/AccessPolicy/mine-" + id_,
+            json={"engine": "allow", "link": [{"resourceType": "Client", "id": id_}]},
+            auth=(id_, "first"),
+        )
     async with make_box(**more) as box:
         after = await box.client.get(f"/Client/{id_}", auth=(id_, "first"))
         assert after.json() == before.json()
     async with make_box(**{**more, "AIDBOX_CLIENT_SECRET": "second"}) as box:
         assert (await box.client.get("/Patient", auth=(id_, "first"))).status_code == 401
         assert (await box.client.get("/Patient", auth=(id_, "second"))).status_code == 200
-        assert (await box.client.get("/AccessPolicy/mine-" + id_, auth=(id_, "second"))).status_code == 200
+        assert (
+            await box.client.get("/AccessPolicy/mine-" + id_, auth=(id_, "second"))
+        ).status_code == 200
         rows = await box.sql("SELECT resource->'participant' AS p FROM _box WHERE id = 'self'")
         assert '"7"' in rows[0]["p"]

@@ -105,8 +105,18 @@ async def test_cycles_are_fine(box, base):
         box,
         base,
         transaction(
-            entry("POST", "Patient", {**one, "link": [{"type": "seealso", "other": link}]}, fullUrl="urn:a"),
-            entry("POST", "Patient", {**one, "link": [{"type": "seealso", "other": back}]}, fullUrl="urn:b"),
+            entry(
+                "POST",
+                "Patient",
+                {**one, "link": [{"type": "seealso", "other": link}]},
+                fullUrl="urn:a",
+            ),
+            entry(
+                "POST",
+                "Patient",
+                {**one, "link": [{"type": "seealso", "other": back}]},
+                fullUrl="urn:b",
+            ),
         ),
     )
     assert answer.status_code == 200
@@ -248,7 +258,9 @@ async def test_root_runs_in_document_order(box):
 
 
 @BASES
-@pytest.mark.parametrize("url", ["Patient/{}", "/Patient/{}", "http://box.test{}/Patient/{}", "/fhir/Patient/{}"])
+@pytest.mark.parametrize(
+    "url", ["Patient/{}", "/Patient/{}", "http://box.test{}/Patient/{}", "/fhir/Patient/{}"]
+)
 async def test_urls_of_entries(box, base, url):
     id_ = fresh()
     target = url.format(base, id_) if url.count("{}") == 2 else url.format(id_)
@@ -256,10 +268,14 @@ async def test_urls_of_entries(box, base, url):
     assert answer.json()["entry"][0]["response"]["status"] == "201"
 
 
-@pytest.mark.parametrize("envelope", [{"resourceType": "bundle"}, {}, {"id": 5, "total": "x", "zzz": 1}])
+@pytest.mark.parametrize(
+    "envelope", [{"resourceType": "bundle"}, {}, {"id": 5, "total": "x", "zzz": 1}]
+)
 async def test_the_envelope_is_lax(box, envelope):
     bundle = {**envelope, "type": "batch", "entry": []}
-    answer = await box.client.post("/fhir/?", json=bundle, headers={"Accept": "application/fhir+json"})
+    answer = await box.client.post(
+        "/fhir/?", json=bundle, headers={"Accept": "application/fhir+json"}
+    )
     assert answer.json() == {"resourceType": "Bundle", "type": "batch-response", "entry": []}
 
 
@@ -284,7 +300,15 @@ async def test_conditional_creates_of_entries(box, base):
     )
     first = (await post(box, base, bundle)).json()
     second = (await post(box, base, bundle)).json()
-    header = {**bundle, "entry": [entry("POST", "Patient", resource, ifNoneExist=f"identifier=mrn|{mrn}", fullUrl="urn:p"), bundle["entry"][1]]}
+    header = {
+        **bundle,
+        "entry": [
+            entry(
+                "POST", "Patient", resource, ifNoneExist=f"identifier=mrn|{mrn}", fullUrl="urn:p"
+            ),
+            bundle["entry"][1],
+        ],
+    }
     third = (await post(box, base, header)).json()
     ids = {body["entry"][0]["resource"]["id"] for body in (first, second, third)}
     assert len(ids) == 1
@@ -345,8 +369,15 @@ async def test_relative_references_under_the_root_of_a_full_url(box):
             "/fhir",
             transaction(
                 entry("POST", "Patient", OAK, fullUrl=f"{root}/Patient/17"),
-                entry("POST", "Encounter", encounter("/fhir", "Patient/17"), fullUrl=f"{root}/Encounter/3"),
-                entry("POST", "Encounter", encounter("/fhir", f"{root}/Patient/17"), fullUrl="urn:x"),
+                entry(
+                    "POST",
+                    "Encounter",
+                    encounter("/fhir", "Patient/17"),
+                    fullUrl=f"{root}/Encounter/3",
+                ),
+                entry(
+                    "POST", "Encounter", encounter("/fhir", f"{root}/Patient/17"), fullUrl="urn:x"
+                ),
             ),
         )
     ).json()
@@ -363,11 +394,16 @@ async def test_references_by_query(box):
     body = (await post(box, "/fhir", transaction(entry("POST", "Encounter", visit)))).json()
     assert linked("/fhir", body["entry"][0]["resource"]) == f"Patient/{made['id']}"
     put = transaction(entry("PUT", f"Encounter/{fresh()}", visit))
-    assert linked("/fhir", (await post(box, "/fhir", put)).json()["entry"][0]["resource"]) == f"Patient/{made['id']}"
+    assert (
+        linked("/fhir", (await post(box, "/fhir", put)).json()["entry"][0]["resource"])
+        == f"Patient/{made['id']}"
+    )
     await box.client.post("/fhir/Patient", json=resource)
     outcome(await post(box, "/fhir", transaction(entry("POST", "Encounter", visit))), 412)
     nobody = encounter("/fhir", f"Patient?identifier={fresh()}")
-    refused = outcome(await post(box, "/fhir", transaction(entry("POST", "Encounter", nobody))), 412)
+    refused = outcome(
+        await post(box, "/fhir", transaction(entry("POST", "Encounter", nobody))), 412
+    )
     assert refused["issue"][0]["expression"] == ["Bundle.entry[0].resource.subject"]
     wrong = encounter("/fhir", f"Encounter?identifier={fresh()}")
     outcome(await post(box, "/fhir", transaction(entry("POST", "Encounter", wrong))), 422)
@@ -387,7 +423,13 @@ async def test_a_taken_id_of_an_entry_with_a_urn_is_replaced(box):
     id_ = fresh()
     await box.client.put(f"/fhir/Patient/{id_}", json=OAK)
     wish = entry("POST", "Patient", {**OAK, "id": id_}, fullUrl=f"urn:uuid:{id_}")
-    body = (await post(box, "/fhir", transaction(wish, entry("POST", "Encounter", encounter("/fhir", f"urn:uuid:{id_}"))))).json()
+    body = (
+        await post(
+            box,
+            "/fhir",
+            transaction(wish, entry("POST", "Encounter", encounter("/fhir", f"urn:uuid:{id_}"))),
+        )
+    ).json()
     made = body["entry"][0]["resource"]["id"]
     assert made != id_
     assert linked("/fhir", body["entry"][1]["resource"]) == f"Patient/{made}"
@@ -400,7 +442,9 @@ async def test_conditional_deletes_and_updates_of_entries(box, base):
     mrn = fresh()
     resource = {**OAK, "identifier": [{"value": mrn}]}
     made = (await box.client.post(f"{base}/Patient", json=resource)).json()
-    body = (await post(box, base, transaction(entry("PUT", f"Patient?identifier={mrn}", resource)))).json()
+    body = (
+        await post(box, base, transaction(entry("PUT", f"Patient?identifier={mrn}", resource)))
+    ).json()
     assert body["entry"][0]["resource"]["id"] == made["id"]
     assert body["entry"][0]["response"]["status"] == "200"
     body = (await post(box, base, transaction(entry("DELETE", f"Patient?identifier={mrn}")))).json()
@@ -416,19 +460,33 @@ async def test_a_large_transaction_is_one_transaction(box):
     entries = [entry("POST", "Patient", OAK) for _ in range(2_000)]
     answer = await post(box, "/fhir", transaction(*entries))
     assert answer.status_code == 200
-    rows = await box.sql("SELECT count(*) AS n FROM patient WHERE txid = $1", int(answer.json()["id"]))
+    rows = await box.sql(
+        "SELECT count(*) AS n FROM patient WHERE txid = $1", int(answer.json()["id"])
+    )
     assert rows[0]["n"] == 2_000
 
 
 async def test_a_batch_may_hold_any_endpoint(box):
-    body = (await post(box, "", batch(entry("GET", "/metadata"), entry("PUT", "/", [{"resourceType": "Patient", "id": fresh()}])))).json()
+    body = (
+        await post(
+            box,
+            "",
+            batch(
+                entry("GET", "/metadata"),
+                entry("PUT", "/", [{"resourceType": "Patient", "id": fresh()}]),
+            ),
+        )
+    ).json()
     assert body["entry"][0]["resource"]["resourceType"] == "CapabilityStatement"
     assert body["entry"][1]["status"] == 200
 
 
 async def test_batch_upsert(box):
     id_ = fresh()
-    items = [{"resourceType": "Patient", "id": id_, "active": True}, {"resourceType": "Patient", "id": id_, "active": False}]
+    items = [
+        {"resourceType": "Patient", "id": id_, "active": True},
+        {"resourceType": "Patient", "id": id_, "active": False},
+    ]
     answer = await box.client.put("/", json=items)
     assert answer.status_code == 200
     assert [item["active"] for item in answer.json()] == [True, False]
@@ -443,7 +501,16 @@ async def test_batch_upsert(box):
         ([{"resourceType": "Patient", "id": other}, {"id": "x"}], 422),
         ([{"resourceType": "Patient", "id": other}, 5], 422),
         ([{"resourceType": "Patient", "id": other}, {"resourceType": "Zzz", "id": "x"}], 422),
-        ([{"resourceType": "Patient", "id": other, "managingOrganization": {"resourceType": "Organization", "id": fresh()}}], 422),
+        (
+            [
+                {
+                    "resourceType": "Patient",
+                    "id": other,
+                    "managingOrganization": {"resourceType": "Organization", "id": fresh()},
+                }
+            ],
+            422,
+        ),
     ):
         outcome(await box.client.put("/", json=bad), status)
         assert (await box.client.get(f"/Patient/{other}")).status_code == 404
@@ -454,7 +521,11 @@ async def test_batch_upsert(box):
 async def test_batch_upsert_checks_references_at_its_end(box):
     patient, organization = fresh(), fresh()
     items = [
-        {"resourceType": "Patient", "id": patient, "managingOrganization": {"resourceType": "Organization", "id": organization}},
+        {
+            "resourceType": "Patient",
+            "id": patient,
+            "managingOrganization": {"resourceType": "Organization", "id": organization},
+        },
         {"resourceType": "Organization", "id": organization, "name": "Later"},
     ]
     assert (await box.client.put("/", json=items)).status_code == 200

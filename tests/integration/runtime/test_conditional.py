@@ -32,7 +32,9 @@ async def test_conditional_create(box, base):
 
 
 @BASES
-@pytest.mark.parametrize("spelling", ["identifier=mrn|{}", "?identifier=mrn|{}", "Patient?identifier=mrn|{}"])
+@pytest.mark.parametrize(
+    "spelling", ["identifier=mrn|{}", "?identifier=mrn|{}", "Patient?identifier=mrn|{}"]
+)
 async def test_if_none_exist(box, base, spelling):
     mrn = fresh()
     headers = {"If-None-Exist": spelling.format(mrn)}
@@ -67,7 +69,9 @@ async def test_clients_that_start_together_create_once(box, base):
 
 
 @BASES
-@pytest.mark.parametrize("query", ["_format=json", "_no-content=false", "_pretty=true", "_elements=id"])
+@pytest.mark.parametrize(
+    "query", ["_format=json", "_no-content=false", "_pretty=true", "_elements=id"]
+)
 async def test_control_parameters_make_nothing_conditional(box, base, query):
     answers = [await box.client.post(f"{base}/Patient?{query}", json=OAK) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 201]
@@ -101,7 +105,9 @@ async def test_conditional_update(box, base):
         outcome(other, 400)
     else:
         assert (other.status_code, other.json()["id"]) == (200, wanted)
-    taken = await box.client.put(f"{base}/Patient?identifier=mrn|{fresh()}", json={**OAK, "id": wanted})
+    taken = await box.client.put(
+        f"{base}/Patient?identifier=mrn|{fresh()}", json={**OAK, "id": wanted}
+    )
     outcome(taken, 409)
     await box.client.post(f"{base}/Patient", json=marked(mrn))
     outcome(await box.client.put(path, json=marked(mrn)), 412)
@@ -130,6 +136,9 @@ async def test_conditional_delete(box, base):
     for _ in range(2):
         await box.client.post(f"{base}/Patient", json=marked(mrn))
     outcome(await box.client.delete(path), 412)
-    (row,) = await box.sql("SELECT count(*) AS n FROM patient WHERE resource @> $1::text::jsonb", f'{{"identifier":[{{"value":"{mrn}"}}]}}')
+    (row,) = await box.sql(
+        "SELECT count(*) AS n FROM patient WHERE resource @> $1::text::jsonb",
+        f'{{"identifier":[{{"value":"{mrn}"}}]}}',
+    )
     assert row["n"] == 2
     outcome(await box.client.delete(f"{base}/Patient"), 400)

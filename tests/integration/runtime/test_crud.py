@@ -31,13 +31,16 @@ async def test_create_answers_the_stored_resource_and_where_it_is(box, base):
         == f"http://box.test{base}/Patient/{body['id']}/_history/{version}"
     )
     updated = datetime.fromisoformat(body["meta"]["lastUpdated"])
-    assert parsedate_to_datetime(response.headers["last-modified"]) == updated.replace(microsecond=0)
+    assert parsedate_to_datetime(response.headers["last-modified"]) == updated.replace(
+        microsecond=0
+    )
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", body["meta"]["lastUpdated"])
     media = "application/fhir+json" if base else "application/json"
     assert response.headers["content-type"].startswith(media)
     assert body["name"] == [{"family": "Oak"}]
     created = (
-        body["meta"]["extension"] == [{"url": "ex:createdAt", "valueInstant": body["meta"]["lastUpdated"]}]
+        body["meta"]["extension"]
+        == [{"url": "ex:createdAt", "valueInstant": body["meta"]["lastUpdated"]}]
         if base
         else body["meta"]["createdAt"] == body["meta"]["lastUpdated"]
     )
@@ -79,7 +82,11 @@ async def test_create_ignores_the_id_at_fhir_when_told_so(make_box):
         assert (await box.client.post("/fhir/Patient", json={**OAK, "id": a})).json()["id"] != a
         assert (await box.client.post("/Patient", json={**OAK, "id": a})).json()["id"] == a
         for kind in ("batch", "transaction"):
-            bundle = {"resourceType": "Bundle", "type": kind, "entry": [entry("POST", "Patient", {**OAK, "id": b})]}
+            bundle = {
+                "resourceType": "Bundle",
+                "type": kind,
+                "entry": [entry("POST", "Patient", {**OAK, "id": b})],
+            }
             answer = (await box.client.post("/fhir", json=bundle)).json()
             assert answer["entry"][0]["resource"]["id"] == b
             await box.client.delete(f"/fhir/Patient/{b}")
@@ -217,7 +224,9 @@ async def test_versioned_update(box, base, mismatch):
     assert (await box.client.put(path, json=OAK, headers={"If-Match": "*"})).status_code == 200
     taken = await box.client.put(path, json=OAK, headers={"If-None-Match": "*"})
     assert taken.status_code == 412
-    new = await box.client.put(f"{base}/Patient/{fresh()}", json=OAK, headers={"If-None-Match": "*"})
+    new = await box.client.put(
+        f"{base}/Patient/{fresh()}", json=OAK, headers={"If-None-Match": "*"}
+    )
     assert new.status_code == 201
     assert (await box.client.delete(path, headers={"If-Match": "1"})).status_code == mismatch
     current = (await box.client.get(path)).json()["meta"]["versionId"]
@@ -301,8 +310,19 @@ async def test_the_type_of_the_body_must_be_that_of_the_url(box):
 
 
 async def test_elements_and_summary_of_a_read(box):
-    made = (await box.client.post("/fhir/Patient", json={**OAK, "gender": "male", "text": {
-        "status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">Oak</div>'}})).json()
+    made = (
+        await box.client.post(
+            "/fhir/Patient",
+            json={
+                **OAK,
+                "gender": "male",
+                "text": {
+                    "status": "generated",
+                    "div": '<div xmlns="http://www.w3.org/1999/xhtml">Oak</div>',
+                },
+            },
+        )
+    ).json()
     path = f"/fhir/Patient/{made['id']}"
     some = (await box.client.get(f"{path}?_elements=gender")).json()
     assert some["gender"] == "male"
@@ -313,5 +333,3 @@ async def test_elements_and_summary_of_a_read(box):
     text = (await box.client.get(f"{path}?_summary=text")).json()
     assert "text" in text
     assert "gender" not in text
-
-

@@ -49,7 +49,10 @@ async def test_a_custom_type_works_at_once(box):
     assert (await box.client.put(f"/fhir/{path}", json={"mood": "tense"})).status_code == 200
     assert (await box.client.get(f"/{path}/_history")).json()["total"] == 2
     assert (await box.client.get(f"/{name}?_id={made.json()['id']}")).json()["total"] == 1
-    types = [item["type"] for item in (await box.client.get("/fhir/metadata")).json()["rest"][0]["resource"]]
+    types = [
+        item["type"]
+        for item in (await box.client.get("/fhir/metadata")).json()["rest"][0]["resource"]
+    ]
     assert name in types
     answer = await box.client.post("/", json=transaction(entry("POST", name, {"mood": "calm"})))
     assert answer.status_code == 200
@@ -73,10 +76,15 @@ async def test_attributes_tighten_a_type(box):
 async def test_custom_types_are_reference_targets(box):
     name = new_type()
     await make(box, name, isOpen=False)
-    await box.client.put("/", json=[
-        attribute(name, ["about"], type=named("Reference"), refers=["Patient"]),
-    ])
-    refused = await box.client.post(f"/{name}", json={"about": {"resourceType": "Patient", "id": "nobody"}})
+    await box.client.put(
+        "/",
+        json=[
+            attribute(name, ["about"], type=named("Reference"), refers=["Patient"]),
+        ],
+    )
+    refused = await box.client.post(
+        f"/{name}", json={"about": {"resourceType": "Patient", "id": "nobody"}}
+    )
     outcome(refused, 422)
     bundle = transaction(
         entry("POST", "Patient", {}, fullUrl="urn:p"),
@@ -85,7 +93,9 @@ async def test_custom_types_are_reference_targets(box):
     assert (await box.client.post("/", json=bundle)).status_code == 200
 
 
-@pytest.mark.parametrize("id_", ["visitNote", "Visit_Note", "Visit.Note", "1Visit", "Visit-Note", "V" * 60, "PATIENT"])
+@pytest.mark.parametrize(
+    "id_", ["visitNote", "Visit_Note", "Visit.Note", "1Visit", "Visit-Note", "V" * 60, "PATIENT"]
+)
 async def test_names_that_no_type_may_have(box, id_):
     refused = outcome(await box.client.put(f"/Entity/{id_}", json={"type": "resource"}), 422)
     assert refused["issue"][0]["expression"] == ["Entity.id"]

@@ -77,7 +77,10 @@ async def test_bodies_inside_of_bundles(box, base, kind):
     for body, expected in BODIES:
         if expected == 400 or b"99999999999" in body or b"999999999}" in body:
             continue
-        bundle = b'{"type":"%b","entry":[{"request":{"method":"POST","url":"Patient"},"resource":%b}]}' % (kind.encode(), body)
+        bundle = (
+            b'{"type":"%b","entry":[{"request":{"method":"POST","url":"Patient"},"resource":%b}]}'
+            % (kind.encode(), body)
+        )
         status, _, answer = await box.raw("POST", f"{base}/".encode(), JSON, bundle)
         found = json.loads(answer)
         if kind == "batch":
@@ -117,14 +120,16 @@ async def test_path_tricks(box, target):
     ],
 )  # fmt: skip
 async def test_what_is_not_there(box, method, target, status):
-    answer = await box.raw(method, target, JSON if method == "PUT" else None, b"{}" if method == "PUT" else b"")
+    answer = await box.raw(
+        method, target, JSON if method == "PUT" else None, b"{}" if method == "PUT" else b""
+    )
     look_at(*answer, "/fhir" if target.startswith(b"/fhir/") else "", status)
     if status == 405:
         assert answer[1]["allow"]
 
 
 async def test_an_encoded_prefix_is_the_fhir_api_too(box):
-    status, headers, body = await box.raw("GET", b"/%66hir/Patient?_count=0")
+    status, headers, _ = await box.raw("GET", b"/%66hir/Patient?_count=0")
     assert status == 200
     assert headers["content-type"].startswith("application/fhir+json")
 
@@ -179,7 +184,9 @@ MEDIA = [
 @pytest.mark.parametrize(("media", "status"), MEDIA)
 async def test_types_of_bodies(box, base, media, status):
     headers = {} if media is None else {"content-type": media}
-    answer = await box.raw("POST", f"{base}/Patient".encode(), headers, b'{"name": [{"family": "Oak"}]}')
+    answer = await box.raw(
+        "POST", f"{base}/Patient".encode(), headers, b'{"name": [{"family": "Oak"}]}'
+    )
     assert answer[0] == status
     if status == 415:
         look_at(*answer, base, 415)
@@ -238,11 +245,21 @@ async def test_yaml_bodies(box):
     headers = {"content-type": "text/yaml", "accept": "text/yaml"}
     made = await box.client.post("/fhir/Patient", content=text, headers=headers)
     assert made.status_code == 201
-    body = (await box.client.get(f"/fhir/Patient?name=no&birthdate=1990-10-10")).json()
+    body = (await box.client.get("/fhir/Patient?name=no&birthdate=1990-10-10")).json()
     (name,) = body["entry"][0]["resource"]["name"]
     assert name == {"family": "No", "given": ["off", "22:30"]}
-    for broken in ("a: [", "a: &x [*x]", "a: &x {b: *x}", "a: !!python/object:os.system x", "\t- a", "a: 1\na: 2\n---\nb: 1", "? [a]\n: b"):
-        answer = await box.raw("POST", b"/fhir/Patient", {"content-type": "text/yaml"}, broken.encode())
+    for broken in (
+        "a: [",
+        "a: &x [*x]",
+        "a: &x {b: *x}",
+        "a: !!python/object:os.system x",
+        "\t- a",
+        "a: 1\na: 2\n---\nb: 1",
+        "? [a]\n: b",
+    ):
+        answer = await box.raw(
+            "POST", b"/fhir/Patient", {"content-type": "text/yaml"}, broken.encode()
+        )
         look_at(*answer, "/fhir", 400)
     bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{chr(98 + n)}: &{chr(98 + n)} [{','.join(['*' + chr(97 + n)] * 10)}]\n" for n in range(8)
@@ -268,7 +285,9 @@ async def test_a_raw_binary(box):
         assert headers["x-content-type-options"] == "nosniff"
     status, headers, content = await box.raw("GET", path, {"accept": "application/fhir+json"})
     assert json.loads(content)["contentType"] == "image/png"
-    assert json.loads((await box.raw("GET", path + b"?_format=json"))[2])["resourceType"] == "Binary"
+    assert (
+        json.loads((await box.raw("GET", path + b"?_format=json"))[2])["resourceType"] == "Binary"
+    )
     replaced = await box.raw("PUT", path, {"content-type": "text/plain"}, b"hello")
     assert replaced[0] == 200
     assert (await box.raw("GET", path))[2] == b"hello"
@@ -277,9 +296,29 @@ async def test_a_raw_binary(box):
     assert (await box.client.get(f"/Binary/{empty}")).json()["resourceType"] == "Binary"
 
 
-@pytest.mark.parametrize("header", ["if-match", "if-none-match", "if-modified-since", "if-none-exist", "prefer", "x-audit", "aidbox-validation-skip", "x-http-method-override", "host", "origin", "cookie", "x-request-id"])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "if-match",
+        "if-none-match",
+        "if-modified-since",
+        "if-none-exist",
+        "prefer",
+        "x-audit",
+        "aidbox-validation-skip",
+        "x-http-method-override",
+        "host",
+        "origin",
+        "cookie",
+        "x-request-id",
+    ],
+)
 async def test_headers_of_any_kind_do_no_harm(box, header):
     for value in ("", "\xff\x00\xfe", "x" * 5000, "*", '"', "W/", "a=b;c", "?&=%zz", "%00", ",,,"):
-        for method, path in (("GET", b"/fhir/Patient/none"), ("POST", b"/fhir/Patient"), ("PUT", b"/fhir/Patient/hdr")):
+        for method, path in (
+            ("GET", b"/fhir/Patient/none"),
+            ("POST", b"/fhir/Patient"),
+            ("PUT", b"/fhir/Patient/hdr"),
+        ):
             answer = await box.raw(method, path, {header: value, **JSON}, b"{}")
             assert answer[0] < 500, (header, value, answer)

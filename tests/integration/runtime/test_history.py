@@ -37,8 +37,15 @@ async def test_the_history_of_a_resource(box, base):
     newest = versions[-1]["meta"]["versionId"]
     if base:
         assert urls == ["Patient", f"Patient/{id_}", f"Patient/{id_}", "Patient"]
-        assert [item["response"]["status"] for item in body["entry"]] == ["201", "204", "200", "201"]
-        assert {item["fullUrl"] for item in body["entry"]} == {f"http://box.test/fhir/Patient/{id_}"}
+        assert [item["response"]["status"] for item in body["entry"]] == [
+            "201",
+            "204",
+            "200",
+            "201",
+        ]
+        assert {item["fullUrl"] for item in body["entry"]} == {
+            f"http://box.test/fhir/Patient/{id_}"
+        }
         assert answer.headers["etag"] == f'W/"{newest}"'
     else:
         assert urls == ["Patient"] * 4
@@ -94,7 +101,11 @@ async def test_polling_by_txid_and_since(box, base):
     assert none["total"] == 0
     for bad in ("_txid=x", "_since=soon", "_at=soon", "_count=x", "_count=-1", "_page=0"):
         outcome(await box.client.get(f"{path}?{bad}"), 400)
-    for odd in ("_since=0001-01-01T00:00:00%2B14:00", "_since=9999-12-31", "_txid=999999999999999999"):
+    for odd in (
+        "_since=0001-01-01T00:00:00%2B14:00",
+        "_since=9999-12-31",
+        "_txid=999999999999999999",
+    ):
         assert (await box.client.get(f"{path}?{odd}")).status_code in {200, 400}
 
 
@@ -106,7 +117,9 @@ async def test_versions_that_were_current_at_a_moment(box, base):
     for body in (OAK, {**OAK, "active": True}, None):
         await (box.client.put(path, json=body) if body else box.client.delete(path))
         await asyncio.sleep(0.002)
-        (row,) = await box.sql("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS now")
+        (row,) = await box.sql(
+            "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS now"
+        )
         moments.append(row["now"])
         await asyncio.sleep(0.002)
     counts = []
@@ -126,7 +139,9 @@ async def test_the_history_of_a_type_and_of_the_box(own_box):
     goal = (await box.client.post("/fhir/Basic", json={"code": {"text": "x"}})).json()
     of_type = (await box.client.get("/fhir/Patient/_history")).json()
     assert [item["resource"] for item in of_type["entry"]] == versions[::-1]
-    since = (await box.client.get(f"/fhir/_history?_txid={int(versions[0]['meta']['versionId']) - 1}")).json()
+    since = (
+        await box.client.get(f"/fhir/_history?_txid={int(versions[0]['meta']['versionId']) - 1}")
+    ).json()
     assert [item["resource"] for item in since["entry"]] == [goal, *versions[::-1]]
     outcome(await box.client.get("/_history"), 404)
     root = (await box.client.get("/Patient/_history")).json()
@@ -138,7 +153,12 @@ async def test_history_shows_no_passwords(box):
     client = {"resourceType": "Client", "id": id_, "secret": "topsecret", "grant_types": ["basic"]}
     await box.client.put(f"/Client/{id_}", json=client)
     await box.client.put(f"/User/{id_}", json={"password": "topsecret"})
-    for path in (f"/Client/{id_}/_history", f"/User/{id_}/_history", "/fhir/Client/_history", "/fhir/_history"):
+    for path in (
+        f"/Client/{id_}/_history",
+        f"/User/{id_}/_history",
+        "/fhir/Client/_history",
+        "/fhir/_history",
+    ):
         answer = await box.client.get(path)
         assert answer.status_code == 200
         assert id_ in answer.text
@@ -164,7 +184,9 @@ async def test_a_type_without_history_shows_only_the_current_version(box):
 async def test_links_keep_the_other_parameters(box, base):
     id_ = fresh()
     await life(box, base, id_)
-    body = (await box.client.get(f"{base}/Patient/{id_}/_history?_count=1&_since=2020-01-01")).json()
+    body = (
+        await box.client.get(f"{base}/Patient/{id_}/_history?_count=1&_since=2020-01-01")
+    ).json()
     (following,) = [link["url"] for link in body["link"] if link["relation"] == "next"]
     assert following.startswith(f"http://box.test{base}/Patient/{id_}/_history?")
     assert "_since=2020-01-01" in following

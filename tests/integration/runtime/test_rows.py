@@ -16,7 +16,9 @@ async def test_the_table_pair_is_as_documented(box):
         "FROM information_schema.columns WHERE table_name IN ('goal', 'goal_history') "
         "ORDER BY table_name, ordinal_position"
     )
-    columns = [(row["column_name"], row["data_type"]) for row in rows if row["table_name"] == "goal"]
+    columns = [
+        (row["column_name"], row["data_type"]) for row in rows if row["table_name"] == "goal"
+    ]
     assert columns == [
         ("id", "text"),
         ("txid", "bigint"),
@@ -26,7 +28,9 @@ async def test_the_table_pair_is_as_documented(box):
         ("status", "USER-DEFINED"),
         ("resource", "jsonb"),
     ]
-    assert columns == [(r["column_name"], r["data_type"]) for r in rows if r["table_name"] == "goal_history"]
+    assert columns == [
+        (r["column_name"], r["data_type"]) for r in rows if r["table_name"] == "goal_history"
+    ]
     defaults = {row["column_default"] for row in rows if row["column_name"] == "resource_type"}
     assert defaults == {"'Goal'::text"}
     keys = await box.sql(
@@ -52,7 +56,13 @@ async def test_every_resource_type_has_tables_and_only_they_have_a_txid(box):
     types = box.application.box.metadata.resource_types
     expected = {name.lower() for name in types} | {f"{name.lower()}_history" for name in types}
     assert expected <= tables
-    assert {"binary", "bundle", "operationoutcome", "parameters", "familymemberhistory_history"} <= tables
+    assert {
+        "binary",
+        "bundle",
+        "operationoutcome",
+        "parameters",
+        "familymemberhistory_history",
+    } <= tables
     unknown = {name for name in tables - expected if not name.startswith(("visit", "note"))}
     # Tables of types whose Entity was deleted stay.
     assert all(f"{name.removesuffix('_history')}_history" in tables for name in unknown)
@@ -101,30 +111,49 @@ async def test_the_columns_win_over_what_the_document_repeats(box):
             {
                 "id": "other",
                 "resourceType": "Goal",
-                "meta": {"versionId": "1", "lastUpdated": "2001-01-01T00:00:00Z", "source": "urn:s"},
+                "meta": {
+                    "versionId": "1",
+                    "lastUpdated": "2001-01-01T00:00:00Z",
+                    "source": "urn:s",
+                },
             }
         ),
     )
     for base in ("", "/fhir"):
         body = (await box.client.get(f"{base}/Patient/{id_}")).json()
-        assert (body["resourceType"], body["id"], body["meta"]["versionId"]) == ("Patient", id_, "7")
+        assert (body["resourceType"], body["id"], body["meta"]["versionId"]) == (
+            "Patient",
+            id_,
+            "7",
+        )
         assert body["meta"]["lastUpdated"] > "2020"
         assert body["meta"]["source"] == "urn:s"
 
 
 async def test_odd_rows_do_no_harm(box):
     for number, (id_, document) in enumerate(
-        [("q\"uo'te", "{}"), ("ünï", "[]"), ("scalar", '"x"'), ("number", "5"), ("null", "null"), ("a b", '{"meta": 5}')]
+        [
+            ("q\"uo'te", "{}"),
+            ("ünï", "[]"),
+            ("scalar", '"x"'),
+            ("number", "5"),
+            ("null", "null"),
+            ("a b", '{"meta": 5}'),
+        ]
     ):
         await box.sql(
             "INSERT INTO basic (id, txid, ts, cts, status, resource) "
             "VALUES ($1, $2, NULL, NULL, 'created', $3::text::jsonb)",
-            id_, number + 1, document,
+            id_,
+            number + 1,
+            document,
         )
         for base in ("", "/fhir"):
             answer = await box.client.get(f"{base}/Basic", params={"_id": id_})
             assert answer.status_code == 200
-            answer = await box.raw("GET", f"{base}/Basic/".encode() + b"".join(b"%%%02x" % c for c in id_.encode()))
+            answer = await box.raw(
+                "GET", f"{base}/Basic/".encode() + b"".join(b"%%%02x" % c for c in id_.encode())
+            )
             assert answer[0] == 200
             body = json.loads(answer[2])
             assert (body["resourceType"], body["id"]) == ("Basic", id_)
@@ -160,20 +189,39 @@ async def test_all_reads_of_one_version_are_equal(box):
         "meta": {"tag": [{"code": "t"}]},
     }
     for base in ("/fhir", ""):
-        body = sent if base else {**OAK, "multipleBirth": {"integer": 3}, "meta": {"tag": [{"code": "t"}]}}
+        body = (
+            sent
+            if base
+            else {**OAK, "multipleBirth": {"integer": 3}, "meta": {"tag": [{"code": "t"}]}}
+        )
         id_ = fresh()
         written = (await box.client.put(f"{base}/Patient/{id_}", json=body)).json()
         version = written["meta"]["versionId"]
         read = (await box.client.get(f"{base}/Patient/{id_}")).json()
         vread = (await box.client.get(f"{base}/Patient/{id_}/_history/{version}")).json()
         search = (await box.client.get(f"{base}/Patient?_id={id_}")).json()["entry"][0]["resource"]
-        history = (await box.client.get(f"{base}/Patient/{id_}/_history")).json()["entry"][0]["resource"]
-        in_batch = (await box.client.post(f"{base}/", json={"type": "batch", "entry": [{"request": {"method": "GET", "url": f"Patient/{id_}"}}]})).json()["entry"][0]["resource"]
+        history = (await box.client.get(f"{base}/Patient/{id_}/_history")).json()["entry"][0][
+            "resource"
+        ]
+        in_batch = (
+            await box.client.post(
+                f"{base}/",
+                json={
+                    "type": "batch",
+                    "entry": [{"request": {"method": "GET", "url": f"Patient/{id_}"}}],
+                },
+            )
+        ).json()["entry"][0]["resource"]
         assert written == read == vread == search == history == in_batch
 
 
 async def test_the_fast_rendering_agrees_with_the_slow_one(box):
-    for body in ({}, {"active": True}, {"meta": {"tag": [{"code": "t"}]}}, {"_x": {"id": "in"}, "name": [{"family": "Öak \U0001f333"}]}):
+    for body in (
+        {},
+        {"active": True},
+        {"meta": {"tag": [{"code": "t"}]}},
+        {"_x": {"id": "in"}, "name": [{"family": "Öak \U0001f333"}]},
+    ):
         id_ = fresh()
         await box.client.put(f"/Patient/{id_}", json=body)
         fast = (await box.client.get(f"/Patient/{id_}")).json()

@@ -9,13 +9,16 @@ import gzip
 from functools import cache
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from boxruntime.fhir.expression import render_expression
 from boxruntime.fhir.extension_schema import are_extensions_right
 from boxruntime.fhir.formats import accept_aidbox, to_aidbox, to_fhir
 from boxruntime.fhir.json_text import decode_json, encode_json
 from boxruntime.fhir.metadata import base_metadata
 from boxruntime.fhir.outcome import Dialect
+from boxruntime.fhir.references import wrong_targets
 from boxruntime.fhir.shape import check_shape
 from boxruntime.fhir.validation import validate
 
@@ -92,6 +95,12 @@ def findings(document):
     type_name = type_of(document)
     converted = to_aidbox(METADATA, type_name, document)
     issues = converted.issues + validate(METADATA, type_name, converted.resource, Dialect.FHIR)
+    issues += [
+        msgspec.structs.replace(
+            issue, expression=render_expression(METADATA, issue, Dialect.FHIR, document)
+        )
+        for issue in wrong_targets(document["resourceType"], converted.references)
+    ]
     return {issue.expression: issue.message for issue in issues}
 
 

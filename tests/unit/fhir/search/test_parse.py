@@ -212,9 +212,7 @@ def test_chains_have_an_end(parse):
         ("_with=Condition.patient", "Condition", "patient", "Patient", True, False, False),
     ],
 )  # fmt: skip
-def test_includes(  # noqa: PLR0917 - one column each
-    parse, text, source, name, target, reverse, iterate, recurse
-):
+def test_includes(parse, text, source, name, target, reverse, iterate, recurse):
     (edge,) = parse(f"Patient?{text}").includes
     assert (edge.source, edge.parameter.name, edge.target) == (source, name, target)
     assert (edge.reverse, edge.iterate, edge.recurse) == (reverse, iterate, recurse)
