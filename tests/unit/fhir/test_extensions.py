@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from boxruntime.fhir.expression import render_expression
 from boxruntime.fhir.formats import accept_aidbox, to_aidbox, to_fhir
 from boxruntime.fhir.metadata import base_metadata
 from boxruntime.fhir.outcome import Dialect
+from boxruntime.fhir.references import wrong_targets
 from boxruntime.fhir.validation import validate
 
 BASE = base_metadata("4.0.1")
@@ -160,8 +162,9 @@ def test_a_first_class_reference_is_converted_checked_and_rewritten():
     assert rewritten.resource["guide"]["id"] == "n"
     assert accept_aidbox(metadata, "Patient", aidbox).references[0].id == "p"
     wrong = {"extension": [{"url": "u:g", "valueReference": {"reference": "Patient/p"}}]}
-    (issue,) = to_aidbox(metadata, "Patient", wrong).issues
-    assert issue.expression == "Patient.extension.where(url = 'u:g').value"
+    (issue,) = wrong_targets("Patient", to_aidbox(metadata, "Patient", wrong).references)
+    expression = render_expression(metadata, issue, Dialect.FHIR)
+    assert expression == "Patient.extension.where(url = 'u:g').value"
 
 
 def test_two_occurrences_or_another_type_are_findings():
