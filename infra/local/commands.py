@@ -227,8 +227,8 @@ def _say_what_next(places: Places, settings: LocalSettings, state: State) -> Non
         f"  Boxes       {state.base_url.replace('://', '://<box>.', 1)}\n"
         f"  Superuser   {superuser}, password in {_short(places.secrets / 'superuser')}\n"
         f"  PostgreSQL  {_postgres_hint(places, settings)}\n"
-        "\nNext: open the console, sign up and press “New Box”. "
-        "`make status`, `make logs`, `make down`."
+        "\nNext: open the console, sign up and press “New Box”; or let `make demo` make a box\n"
+        "with sixteen patients. Then: `make status`, `make logs`, `make down`."
     )
 
 

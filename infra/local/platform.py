@@ -249,6 +249,7 @@ class Platform:
                 box_header=settings.box_header,
                 addresses=settings.listen,
                 tls=tls,
+                h2c=settings.h2c,
             ),
             program=caddy.find_program(settings.caddy),
         )

@@ -31,6 +31,7 @@ KEPT = (
     "HALEBOX_LISTEN",
     "HALEBOX_TLS_CERTIFICATE",
     "HALEBOX_TLS_KEY",
+    "HALEBOX_H2C",
     "HALEBOX_POSTGRES_BIN",
     "HALEBOX_VALKEY",
     "HALEBOX_CADDY",
@@ -55,6 +56,8 @@ class LocalSettings:
     listen: tuple[str, ...]
     tls_certificate: str | None
     tls_key: str | None
+    h2c: bool
+    """Also HTTP/2 without TLS, for a proxy in front of the edge."""
     postgres_bin: str | None
     valkey: str | None
     caddy: str | None
@@ -110,6 +113,7 @@ def parse_settings(chosen: Mapping[str, str]) -> LocalSettings:
         listen=tuple(chosen.get("HALEBOX_LISTEN", "127.0.0.1").split()),
         tls_certificate=certificate,
         tls_key=key,
+        h2c=chosen.get("HALEBOX_H2C", "").lower() in {"1", "true", "yes"},
         postgres_bin=chosen.get("HALEBOX_POSTGRES_BIN"),
         valkey=chosen.get("HALEBOX_VALKEY"),
         caddy=chosen.get("HALEBOX_CADDY"),

@@ -34,6 +34,11 @@ def test_the_base_url_follows_domain_port_and_certificate():
     assert parse_settings({"AIDBOX_BASE_URL": "https://a.example/"}).base_url == "https://a.example"
 
 
+def test_http_2_without_tls_is_off_unless_asked_for():
+    assert not parse_settings({}).h2c
+    assert parse_settings({"HALEBOX_H2C": "true"}).h2c
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "8o8o", "1.5"])
 def test_a_port_is_a_port(port):
     with pytest.raises(SetupError, match="PORT must be a number"):
