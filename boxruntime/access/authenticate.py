@@ -59,6 +59,7 @@ class Authenticator:
         self._remembered: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
         self._hashing = asyncio.Semaphore(PARALLEL_HASHES)
         self._generation = 0
+        self._verifying: dict[tuple[int, bytes], asyncio.Future[Principal]] = {}
 
     def forget(self) -> None:
         """Forget every recognised credential: a client changed."""
@@ -97,6 +98,17 @@ class Authenticator:
         known = self._remembered.get(mark)
         if known is not None and known[1] > time.time():
             return known[0]
+        # Many first requests with one credential are one verification: after a start, thirty
+        # connections would otherwise hash the same secret thirty times.
+        key = (self._generation, mark)
+        verification = self._verifying.get(key)
+        if verification is None:
+            verification = asyncio.ensure_future(self._verify_caller(mark, authorization))
+            self._verifying[key] = verification
+            verification.add_done_callback(lambda _: self._verifying.pop(key, None))
+        return await asyncio.shield(verification)
+
+    async def _verify_caller(self, mark: bytes, authorization: bytes) -> Principal:
         scheme, _, credentials = authorization.partition(b" ")
         name = scheme.lower()
         generation = self._generation
