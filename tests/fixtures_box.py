@@ -182,7 +182,8 @@ BASIC = httpx.BasicAuth(*ROOT)._auth_header
 _CLEAN = """
 DO $$ DECLARE name text; BEGIN
   FOR name IN SELECT table_name FROM information_schema.columns
-    WHERE table_schema = 'public' AND column_name = 'txid' LOOP
+    WHERE table_schema = 'public' AND column_name = 'txid'
+    AND table_name NOT IN ('client', 'accesspolicy') LOOP -- the root client stays
     EXECUTE format('DELETE FROM %I WHERE txid > {since}', name);
   END LOOP;
 END $$
