@@ -31,6 +31,7 @@ class Statements(msgspec.Struct, frozen=True):
     version: str
     ever: str
     create: str
+    create_fresh: str
     create_many: str
     update: str
     delete: str
@@ -90,12 +91,19 @@ def statements_for(resource_type: str, *, keeps_history: bool = True) -> Stateme
         ),
         # $1 id -> a row if the id was ever used
         ever=f"SELECT 1 FROM {history} WHERE id = $1 LIMIT 1",
-        # $1 id, $2 txid, $3 ts, $4 document, $5 may the id have a past
+        # $1 id that nobody knows yet, $2 txid, $3 ts, $4 document
+        create_fresh=(
+            "WITH stamp AS (SELECT coalesce($2::bigint, nextval('transaction_id_seq')) AS txid, "
+            "coalesce($3::timestamptz, clock_timestamp()) AS ts) "
+            f"INSERT INTO {table} (id, txid, ts, cts, status, resource) "
+            "SELECT $1, stamp.txid, stamp.ts, stamp.ts, 'created', $4::text::jsonb FROM stamp "
+            "ON CONFLICT (id) DO NOTHING RETURNING txid, ts, cts, status::text AS status"
+        ),
+        # $1 id, $2 txid, $3 ts, $4 document
         create=(
-            f"WITH {gate.format(when='$5::bool AND $2::bigint IS NULL')}, "
-            "past AS MATERIALIZED (SELECT CASE WHEN $5::bool "
-            f"THEN coalesce({past.format(id='$1')}, (SELECT txid FROM {table} WHERE id = $1)) END "
-            "AS txid FROM gate), "
+            f"WITH {gate.format(when='$2::bigint IS NULL')}, "
+            f"past AS MATERIALIZED (SELECT coalesce({past.format(id='$1')}, "
+            f"(SELECT txid FROM {table} WHERE id = $1)) AS txid FROM gate), "
             f"stamp AS (SELECT {txid.format(before='past.txid')} AS txid, "
             f"{ts.format(before='past.txid')} AS ts, past.txid AS past FROM past) "
             f"INSERT INTO {table} (id, txid, ts, cts, status, resource) "

@@ -184,13 +184,13 @@ class Store:
         """
         document = document_of(resource)
         text = encode_json(document).decode()
+        statements = self._sql(resource_type)
         records = await self.runner.run(
-            self._sql(resource_type).create,
+            statements.create_fresh if fresh else statements.create,
             id_,
             self._stamp and self._stamp.txid,
             self._stamp and self._stamp.ts,
             text,
-            not fresh,
         )
         if not records:
             raise OutcomeError(Fault.CONFLICT, "The resource exists already.")
