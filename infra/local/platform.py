@@ -40,6 +40,7 @@ VALKEY_PORT = 16379
 LOOPBACK_PORTS = (20000, 29999)  # below the kernel's range for outgoing connections
 LOOPBACK_PORTS_EACH = 1000  # for one installation
 FHIR_VERSION = "4.0.1"
+SPARES = 1  # the sweep makes more
 CONTROL = "halebox_control"  # role and database of the control plane
 CONTROL_CONNECTIONS = 60
 
@@ -121,7 +122,7 @@ class Platform:
 
     def _template(self) -> None:
         try:
-            PostgresCluster(self._admin_dsn).ensure_template(FHIR_VERSION)
+            PostgresCluster(self._admin_dsn).ensure_spares(FHIR_VERSION, SPARES)
         except ProvisioningError as error:
             raise SetupError(f"The template for new boxes could not be made: {error}") from error
 

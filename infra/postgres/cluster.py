@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, LiteralString
 import psycopg
 from psycopg import conninfo, errors, sql
 
+from infra.postgres.marks import CLAIM, COMPLETE, TEMPLATE_ROLE
+from infra.postgres.spares import adopt_spare, ensure_spares
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TEMPLATE_ROLE = "halebox_template"
-CLAIM = "halebox makes "  # comment on a role, followed by the name of its database
-COMPLETE = "halebox: complete"  # comment on a database of which every step was done
 EVERYONES = ("postgres", "template1")  # open to every role on a server as it is installed
 
 # A box may raise these for a statement of its own; they end what was forgotten.
@@ -66,6 +66,10 @@ class PostgresCluster:
         from infra.postgres.template import ensure_template  # it needs this module
 
         return ensure_template(self, fhir_version, self._python)
+
+    def ensure_spares(self, fhir_version: str, count: int) -> None:
+        """Keep `count` databases ready for the next boxes of this FHIR version, 30 MB each."""
+        ensure_spares(self, self.ensure_template(fhir_version), count)
 
     def ensure_role(self, role: str, password: str, *, connection_limit: int = 20) -> None:
         """Make `role` able to log in with `password` and to do nothing else by itself."""
@@ -116,6 +120,8 @@ class PostgresCluster:
             if state is _State.COMPLETE:
                 return
             if state is _State.ABSENT:
+                if template and adopt_spare(admin, database, role, template):
+                    return
                 self._claim(admin, database, role)
                 _create(admin, database, template)
             self._isolate(admin, (database, *EVERYONES))

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 from psycopg import errors, sql
 
 from infra.environment import base_environment
-from infra.postgres.cluster import TEMPLATE_ROLE, PostgresCluster, ProvisioningError
+from infra.postgres.cluster import PostgresCluster, ProvisioningError
+from infra.postgres.marks import TEMPLATE_PREFIX, TEMPLATE_ROLE
 
 if TYPE_CHECKING:
     import psycopg
 
-PREFIX = "halebox_template_"
 BUILD_LIMIT_S = 600.0
 FINGERPRINT_LIMIT_S = 60.0
 
@@ -31,14 +31,14 @@ def ensure_template(cluster: PostgresCluster, fhir_version: str, python: str) ->
     """Return the name of the complete template, built now if need be. See `PostgresCluster`."""
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)*", fhir_version):
         raise ProvisioningError("A FHIR version looks like 4.0.1.")
-    family = PREFIX + fhir_version.replace(".", "_") + "_"
+    family = TEMPLATE_PREFIX + fhir_version.replace(".", "_") + "_"
     name = family + fingerprint(python, fhir_version)
     with cluster.connect() as admin:
         if _is_whole(admin, name):
             return name
         # A session lock: it goes with the connection, also when this process is killed.
         # One for all versions: they share a role, whose password changes with each build.
-        admin.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [PREFIX])
+        admin.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [TEMPLATE_PREFIX])
         if not _is_whole(admin, name):
             _build(cluster, admin, name, fhir_version, python)
             _remove_others(admin, family, name)

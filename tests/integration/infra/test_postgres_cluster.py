@@ -243,6 +243,102 @@ def test_a_template_of_other_code_replaces_the_old_one_of_the_same_version(
     assert old not in names
 
 
+def oid(cluster, database):
+    with cluster.connect() as admin:
+        row = admin.execute("SELECT oid FROM pg_database WHERE datname = %s", [database]).fetchone()
+    return row and row[0]
+
+
+def spares(cluster):
+    with cluster.connect() as admin:
+        return [
+            name
+            for (name,) in admin.execute(
+                "SELECT datname FROM pg_database WHERE datname LIKE 'halebox!_spare!_%' ESCAPE '!'"
+            ).fetchall()
+        ]
+
+
+def test_a_spare_becomes_the_database_of_the_next_box(cluster, postgres):
+    template = cluster.ensure_template("4.0.1")
+    cluster.ensure_spares("4.0.1", 1)
+    cluster.ensure_spares("4.0.1", 1)
+    (spare,) = spares(cluster)
+    spare_oid = oid(cluster, spare)
+    cluster.ensure_role("box_clinica", "secret", connection_limit=7)
+    cluster.ensure_database("clinica", "box_clinica", template=template)
+    assert oid(cluster, "clinica") == spare_oid
+    assert spares(cluster) == []
+    assert cluster.observe("clinica", "box_clinica").complete
+    with login(postgres, "clinica") as box:
+        box.execute("ALTER TABLE patient ADD COLUMN note text")
+        others = box.execute(
+            "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace "
+            "AND relowner <> current_user::regrole"
+        ).fetchone()
+        assert others == (0,)
+        limit = box.execute("SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user")
+        assert limit.fetchone() == (7,)
+        assert box.execute("SHOW idle_in_transaction_session_timeout").fetchone() == ("1min",)
+    make_box(cluster, "clinicb", template)  # without a spare
+    for other in ("clinicb", "postgres"):
+        with pytest.raises(psycopg.OperationalError, match="permission denied"):
+            login(postgres, "clinica", other)
+    cluster.drop_database("clinica")
+    cluster.drop_role("box_clinica")
+    assert oid(cluster, "clinica") is None
+
+
+def test_a_spare_cannot_be_logged_in_to_by_any_box(cluster, postgres):
+    template = cluster.ensure_template("4.0.1")
+    make_box(cluster, "clinica", template)
+    cluster.ensure_spares("4.0.1", 1)
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        login(postgres, "clinica", spares(cluster)[0])
+
+
+def test_spares_of_older_code_and_half_made_ones_are_replaced(
+    cluster, postgres, builder, monkeypatch
+):
+    cluster.ensure_spares("4.0.1", 1)
+    (old,) = spares(cluster)
+    newer = PostgresCluster(postgres.admin_dsn, python=builder("fedcba98"))
+
+    def killed(*_arguments):
+        raise KeyboardInterrupt
+
+    newer.ensure_template("4.0.1")
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgresCluster, "_hand_over", killed)
+        with pytest.raises(KeyboardInterrupt):
+            newer.ensure_spares("4.0.1", 1)
+    (half,) = spares(cluster)
+    newer.ensure_spares("4.0.1", 2)
+    fresh = spares(cluster)
+    assert len(fresh) == 2
+    assert {old, half}.isdisjoint(fresh)
+    template = newer.ensure_template("4.0.1")
+    cluster.ensure_role("box_clinica", "secret")
+    cluster.ensure_database("clinica", "box_clinica", template=template)
+    assert len(spares(cluster)) == 1
+
+
+def test_a_role_that_owns_something_gets_a_database_of_its_own(cluster, postgres):
+    template = cluster.ensure_template("4.0.1")
+    cluster.ensure_spares("4.0.1", 1)
+    cluster.ensure_role("box_clinica", "secret")
+    with cluster.connect() as admin:
+        admin.execute("CREATE SCHEMA somewhere AUTHORIZATION box_clinica")
+    try:
+        cluster.ensure_database("clinica", "box_clinica", template=template)
+        assert len(spares(cluster)) == 1
+        with login(postgres, "clinica") as box:
+            box.execute("ALTER TABLE patient ADD COLUMN note text")
+    finally:
+        with cluster.connect() as admin:
+            admin.execute("DROP SCHEMA somewhere")
+
+
 def test_the_role_that_built_templates_cannot_log_in(cluster, postgres):
     cluster.ensure_template("4.0.1")
     with cluster.connect() as admin:
@@ -268,6 +364,8 @@ def test_an_administrator_without_superuser_rights_suffices(cluster, postgres, b
         postgres.dsn("managed", "secret", "postgres"), python=builder("abcdef34")
     )
     template = managed.ensure_template("4.0.1")
+    managed.ensure_spares("4.0.1", 1)
+    assert spares(cluster) == [], "only a superuser may adopt one"
     make_box(managed, "clinicm", template)
     with login(postgres, "clinicm") as box:
         box.execute("ALTER TABLE patient ADD COLUMN note text")
