@@ -10,6 +10,7 @@ from django.utils import timezone
 from controlplane.console import links
 from controlplane.provisioning.platform import get_platform
 from controlplane.provisioning.run import run_job as run
+from controlplane.provisioning.steps import ensure_spares
 from controlplane.provisioning.sweep import sweep
 from tenants import selectors
 
@@ -22,6 +23,7 @@ def run_job(job_id: str) -> None:
 @shared_task
 def sweep_boxes() -> None:
     sweep(get_platform(), timezone.now())
+    ensure_spares(get_platform())
 
 
 @shared_task(autoretry_for=(OSError,), retry_backoff=5, max_retries=5)

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 ANSWER_LIMIT_S = 20.0
 ANSWER_PAUSE_S = 0.02
+SPARES = 2  # new boxes within one interval of the sweep that need not wait for a copy
 ROLE_SPARE_CONNECTIONS = 4
 """Beyond what the process may open: for one that is being replaced and for a person's psql."""
 
@@ -75,6 +76,15 @@ def ensure_templates(platform: Platform) -> None:
             platform.cluster.ensure_template(version)
         except ProvisioningError as error:
             log.warning("no template yet", extra={"fhir": version, "err": str(error)})
+
+
+def ensure_spares(platform: Platform) -> None:
+    """Have databases ready for the next boxes, so that making one takes no copying."""
+    for version in FHIR_VERSIONS:
+        try:
+            platform.cluster.ensure_spares(version, SPARES)
+        except ProvisioningError as error:
+            log.warning("no spare databases", extra={"fhir": version, "err": str(error)})
 
 
 def list_databases(platform: Platform) -> frozenset[str]:
