@@ -49,8 +49,11 @@ def decode_credentials(text: str) -> Credentials:
 
 
 def make_client_secret() -> str:
-    """Return a secret for a box's first client: 256 random bits."""
-    return secrets.token_urlsafe(32)
+    """Return a secret for a box's first client: 256 random bits.
+
+    Hex, for it is typed into command lines, where a leading hyphen would make it an option.
+    """
+    return secrets.token_hex(32)
 
 
 def hash_client_secret(secret: str) -> str:
