@@ -55,12 +55,10 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
     participants: tuple[Participant, ...]
     create_ignores_id: bool
     allows_reference_skip: bool
-    created_at_url: str
     max_body_bytes: int
     connections: int
     statement_timeout_ms: int
     log_path: str | None
-    instance: str
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> BoxSettings:
@@ -94,12 +92,10 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
             participants=_participants(env.get("BOX_PARTICIPANTS") or "[]"),
             create_ignores_id=_flag(env, "BOX_FHIR_CREATE_IGNORE_ID"),
             allows_reference_skip=_flag(env, "BOX_FHIR_VALIDATION_SKIP_REFERENCE"),
-            created_at_url=env.get("BOX_FHIR_CREATEDAT_URL") or "ex:createdAt",
             max_body_bytes=_integer(env, "BOX_WEB_MAX_BODY", 128 * 1024 * 1024, low=1024),
             connections=_integer(env, "BOX_DB_CONNECTIONS", 8, low=2, high=200),
             statement_timeout_ms=_integer(env, "BOX_DB_STATEMENT_TIMEOUT", 60_000, low=0),
             log_path=env.get("AIDBOX_LOGS") or None,
-            instance=env.get("BOX_INSTANCE") or "1",
         )
 
 

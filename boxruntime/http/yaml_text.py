@@ -27,6 +27,7 @@ MAX_NODES = 5_000_000  # a Bundle of 10,000 resources has about 2 million
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
 _AMBIGUOUS = re.compile(
     r"""(?x)
     |~|null|Null|NULL|true|True|TRUE|false|False|FALSE
@@ -103,7 +104,7 @@ for _tag in ("binary", "timestamp", "omap", "pairs", "set", "int"):
 
 class _Representer(SafeRepresenter):
     def represent_text(self, data: str) -> Any:
-        if "\n" in data:
+        if _UNPRINTABLE.search(data):
             return self.represent_scalar("tag:yaml.org,2002:str", data, style='"')
         style = "'" if _AMBIGUOUS.fullmatch(data) else None
         return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
