@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from boxruntime.access.policies import PolicySet
-from boxruntime.api.routing import RouteTable
-from boxruntime.fhir.formats import FoundReference
-from boxruntime.fhir.metadata import Metadata
-from boxruntime.settings import BoxSettings
-from boxruntime.storage.database import Database
 from boxruntime.storage.schema import WATCHED
-from boxruntime.storage.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from datetime import datetime
+
+    from boxruntime.access.policies import PolicySet
+    from boxruntime.api.routing import RouteTable
+    from boxruntime.fhir.formats import FoundReference
+    from boxruntime.fhir.metadata import Metadata
+    from boxruntime.settings import BoxSettings
+    from boxruntime.storage.database import Database
+    from boxruntime.storage.store import Store
 
 
 class WrittenReference(msgspec.Struct, frozen=True):

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from boxruntime.api.box import Box
 from boxruntime.api.call import Body, Call, Interaction, Result
 from boxruntime.api.dispatch import authorize
 from boxruntime.api.render import error_outcome, etag, location, render_resource
@@ -21,6 +19,11 @@ from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
 from boxruntime.http.messages import RequestError
 from boxruntime.http.target import parse_query, split_path
 from boxruntime.storage.rows import instant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from boxruntime.api.box import Box
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 MAX_ENTRIES = 100_000

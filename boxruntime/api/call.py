@@ -5,22 +5,23 @@ A Bundle entry becomes the same kind of Call as a request of its own.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum, unique
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from boxruntime.access.principal import Principal
 from boxruntime.fhir.json_text import decode_json
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 from boxruntime.http.messages import RequestError
 from boxruntime.http.negotiation import Format, request_format
 from boxruntime.http.yaml_text import YamlError, decode_yaml
-from boxruntime.storage.rows import Stored
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from boxruntime.access.principal import Principal
     from boxruntime.api.box import Box
+    from boxruntime.storage.rows import Stored
 
 
 @unique

@@ -7,10 +7,12 @@ Source: authentication specification, "Client" (allowed_origins); Fetch standard
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from boxruntime.http.messages import RawRequest, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Headers = list[tuple[bytes, bytes]]
 

@@ -5,10 +5,14 @@ Source: authentication specification, "Decision algorithm"; style of errors: cor
 
 from __future__ import annotations
 
-from boxruntime.access.principal import Principal
-from boxruntime.api.box import Box
+from typing import TYPE_CHECKING
+
 from boxruntime.api.call import Call, Interaction, Result, Route
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
+
+if TYPE_CHECKING:
+    from boxruntime.access.principal import Principal
+    from boxruntime.api.box import Box
 
 GOVERNING = frozenset(
     {

@@ -9,21 +9,23 @@ import asyncio
 import os
 import re
 from collections import defaultdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from boxruntime.access.secrets import MalformedHashError, hash_secret, is_hashed
 from boxruntime.api.box import Box, WrittenReference
-from boxruntime.api.call import Call
 from boxruntime.api.entry_references import fill_queries
 from boxruntime.api.interactions.binary import find_document
 from boxruntime.fhir.formats import FoundReference, accept_aidbox, to_aidbox
-from boxruntime.fhir.metadata import Metadata
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError, Path
 from boxruntime.fhir.references import wrong_targets
 from boxruntime.fhir.shapes import shape_of
 from boxruntime.fhir.validation import validate
+
+if TYPE_CHECKING:
+    from boxruntime.api.call import Call
+    from boxruntime.fhir.metadata import Metadata
 
 _ID = re.compile(r"[A-Za-z0-9\-._]{1,255}")
 _RESERVED = frozenset({".", "..", "_history", "_search"})  # no path could name them

@@ -5,11 +5,13 @@ Source: search specification, "_count, _page, _total", "Response Bundle".
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlencode
 
-from boxruntime.api.call import Call
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
+
+if TYPE_CHECKING:
+    from boxruntime.api.call import Call
 
 DEFAULT_COUNT = 100
 MAX_FHIR_COUNT = 1000

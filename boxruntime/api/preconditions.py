@@ -8,10 +8,13 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
-from boxruntime.api.call import Call
 from boxruntime.fhir.outcome import Fault, OutcomeError
-from boxruntime.storage.rows import Stored
+
+if TYPE_CHECKING:
+    from boxruntime.api.call import Call
+    from boxruntime.storage.rows import Stored
 
 _TAG = re.compile(r'(?:W/)?"?([^",\s]+)"?')
 ANY = "*"

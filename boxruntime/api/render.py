@@ -8,19 +8,21 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import lru_cache
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from boxruntime.api.call import Call, Result
 from boxruntime.fhir.expression import render_expression
 from boxruntime.fhir.formats import to_fhir
 from boxruntime.fhir.json_text import encode_json, indent_json
-from boxruntime.fhir.metadata import Metadata
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
 from boxruntime.fhir.shapes import shape_of
 from boxruntime.http.messages import Response
 from boxruntime.http.negotiation import Format
 from boxruntime.http.yaml_text import encode_yaml
 from boxruntime.storage.rows import Stored, instant
+
+if TYPE_CHECKING:
+    from boxruntime.api.call import Call, Result
+    from boxruntime.fhir.metadata import Metadata
 
 _JSON = {
     Dialect.AIDBOX: (b"content-type", b"application/json; charset=utf-8"),

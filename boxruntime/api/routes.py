@@ -21,6 +21,7 @@ from boxruntime.api.interactions.search import (
 from boxruntime.api.interactions.transaction import bundle
 from boxruntime.api.interactions.update import conditional_update, update
 from boxruntime.api.interactions.upsert import upsert
+from boxruntime.api.operations.front import front
 from boxruntime.api.operations.health import health
 from boxruntime.api.operations.sudo import sudo
 
@@ -55,6 +56,7 @@ ROUTES: tuple[Route, ...] = tuple(
         ("GET",    "/health",                     I.OTHER,            health,             "Health",            None,                    True),
         ("GET",    "/__healthcheck",              I.OTHER,            health,             "HealthCheck",       None,                    True),
         ("GET",    "/__sudo",                     I.OTHER,            sudo,               "Sudo",              None,                    True),
+        ("GET",    "/",                           I.OTHER,            front,              "FrontPage",         None,                    False),
     )
 )
 # fmt: on

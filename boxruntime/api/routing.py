@@ -6,11 +6,15 @@ parameter takes any segment that does not begin with "$" and is no `_history` or
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from boxruntime.api.call import Route
 from boxruntime.fhir.outcome import Dialect
 from boxruntime.http.router import Router
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from boxruntime.api.call import Route
 
 
 def _is_id(segment: str) -> bool:

@@ -21,7 +21,7 @@ from tenants.services.boxes import MANAGERS, BoxDraft
 from tenants.states import BoxState
 from tenants.versions import FHIR_VERSIONS
 
-OPEN_PATH = "/fhir/metadata"
+OPEN_PATH = "/"
 """Where "Open box" leads: a page every participant may see."""
 BROKER_AWAY = (
     "The job queue does not answer at the moment. Your request is recorded and begins as soon as "

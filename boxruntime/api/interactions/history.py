@@ -7,9 +7,8 @@ Source: core specification, "History".
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from boxruntime.api.box import Box
 from boxruntime.api.call import Call, Result
 from boxruntime.api.dispatch import may_see
 from boxruntime.api.intake import secret_elements
@@ -20,6 +19,9 @@ from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 from boxruntime.fhir.search.values import MalformedValueError, date_range
 from boxruntime.storage.rows import Stored, instant
 from boxruntime.storage.store import Page, Slice
+
+if TYPE_CHECKING:
+    from boxruntime.api.box import Box
 
 _METHODS = {"created": "POST", "recreated": "POST", "updated": "PUT", "deleted": "DELETE"}
 _STATUSES = {"POST": "201", "PUT": "200", "DELETE": "204"}

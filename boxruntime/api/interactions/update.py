@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from boxruntime.api.atomic import atomically
-from boxruntime.api.call import Call, Result
 from boxruntime.api.conditional import Condition, find_one, hold, search_condition
 from boxruntime.api.create_or_replace import replace, store_new
 from boxruntime.api.intake import body_object, check_id, take_resource
@@ -20,6 +19,7 @@ from boxruntime.storage.store import version_mismatch
 
 if TYPE_CHECKING:
     from boxruntime.api.box import Box
+    from boxruntime.api.call import Call, Result
 
 
 async def update(call: Call, box: Box) -> Result:

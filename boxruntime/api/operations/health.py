@@ -8,14 +8,16 @@ from __future__ import annotations
 import resource
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from boxruntime import __version__
-from boxruntime.api.box import Box
 from boxruntime.api.call import Call, Result
 from boxruntime.storage.errors import outcome_of
+
+if TYPE_CHECKING:
+    from boxruntime.api.box import Box
 
 
 async def health(call: Call, box: Box) -> Result:

@@ -6,13 +6,16 @@ Source: platform specification, "Routing to a box".
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from boxruntime.access.portal import COOKIE, PortalToken, issue_portal_token, verify_portal_token
-from boxruntime.api.box import Box
 from boxruntime.api.call import Call, Result
 from boxruntime.fhir.outcome import Fault, OutcomeError
+
+if TYPE_CHECKING:
+    from boxruntime.api.box import Box
 
 SESSION_S = 600
 SUPERUSER = "root"

@@ -1,0 +1,69 @@
+"""GET /: the front page of a box, for a person who opens its address in a browser.
+
+Says which box this is, who the caller is to it, and where its two APIs are. It shows nothing that
+the caller may not read: it is judged by the policies like any other request.
+Source: platform specification, "Box web UI".
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+from boxruntime import __version__
+from boxruntime.api.box import Box
+from boxruntime.api.call import Call, Result
+
+_HEADERS = (
+    (b"content-type", b"text/html; charset=utf-8"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    ),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{box} · Halebox</title>
+<style>
+:root {{ color-scheme: light dark; --line: #8884; --accent: #0b6e5f; }}
+body {{ font: 16px/1.6 system-ui, sans-serif; max-width: 44rem; margin: 12vh auto; padding: 0 1.5rem; }}
+h1 {{ margin: 0 0 .25rem; }}
+p {{ margin: 0 0 2rem; opacity: .75; }}
+dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .75rem 2rem; margin: 0; }}
+dt {{ opacity: .75; }}
+dd {{ margin: 0; font-family: ui-monospace, monospace; overflow-wrap: anywhere; }}
+a {{ color: LinkText; }}
+a:focus-visible {{ outline: 3px solid var(--accent); outline-offset: 2px; }}
+@media (max-width: 30rem) {{ dl {{ grid-template-columns: 1fr; gap: 0 }} dd {{ margin-bottom: 1rem }} }}
+</style>
+<h1>{box}</h1>
+<p>A Halebox box, FHIR {fhir}, release {release}</p>
+<dl>
+<dt>FHIR API</dt><dd><a href="/fhir/metadata">{base}/fhir</a></dd>
+<dt>Aidbox API</dt><dd><a href="/Patient">{base}/</a></dd>
+<dt>Patients</dt><dd><a href="/fhir/Patient?_pretty=true">{base}/fhir/Patient</a></dd>
+<dt>Health</dt><dd><a href="/health">{base}/health</a></dd>
+<dt>You are</dt><dd>{caller}</dd>
+</dl>
+</html>
+"""
+
+
+async def front(call: Call, box: Box) -> Result:
+    """Return the page."""
+    principal = call.principal
+    person = principal.user.get("email") or principal.user["id"] if principal.user else None
+    caller = person or principal.client_id or "not signed in"
+    if principal.role:
+        caller = f"{caller} ({principal.role})"
+    page = _PAGE.format(
+        box=escape(box.settings.box_id),
+        fhir=escape(box.metadata.fhir_version),
+        release=escape(__version__),
+        base=escape(call.base),
+        caller=escape(str(caller)),
+    )
+    return Result(status=200, raw=page.encode(), headers=_HEADERS)
