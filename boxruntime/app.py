@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -43,6 +42,9 @@ from boxruntime.storage.prepare import (
 from boxruntime.storage.search.indexes import default_indexes
 from boxruntime.storage.store import Store
 from boxruntime.telemetry.log import EventLog
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SUPPORTED_VERSIONS = ("4.0.1",)
 _CLIENT_ID = re.compile(r"[A-Za-z0-9\-._]{1,255}")

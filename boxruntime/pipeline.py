@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from boxruntime.access.authenticate import Authenticator, CredentialsError
-from boxruntime.access.principal import Principal
 from boxruntime.api.call import Body, Call
 from boxruntime.api.cors import cors_headers, is_preflight, preflight
 from boxruntime.api.dispatch import authorize
@@ -27,6 +26,7 @@ from boxruntime.http.target import MAX_TARGET_BYTES, parse_query, split_path
 from boxruntime.storage.errors import LostRaceError, outcome_of
 
 if TYPE_CHECKING:
+    from boxruntime.access.principal import Principal
     from boxruntime.api.box import Box
     from boxruntime.telemetry.log import EventLog
 

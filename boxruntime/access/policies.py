@@ -7,10 +7,12 @@ Source: authentication specification, "Access policies".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from boxruntime.access.principal import Grant, Kind, Principal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _PUBLIC = Grant("public")
 _READS = frozenset({"GET", "HEAD"})

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from boxruntime.fhir.json_text import decode_json, encode_json
 from boxruntime.fhir.outcome import Dialect
-from boxruntime.settings import BoxSettings
-from boxruntime.storage.database import Database, Runner
 from boxruntime.storage.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from boxruntime.settings import BoxSettings
+    from boxruntime.storage.database import Database, Runner
 
 
 async def ensure_bootstrap(

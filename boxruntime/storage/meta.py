@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
 from boxruntime.fhir.json_text import decode_json
-from boxruntime.storage.database import Database, Runner
 from boxruntime.storage.schema import CHANGES
 from boxruntime.storage.statements import quoted_table
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from boxruntime.storage.database import Database, Runner
 
 RETRY_S = 1.0
 

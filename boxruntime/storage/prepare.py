@@ -8,15 +8,17 @@ Source: core specification, "Storage model"; platform specification, "Environmen
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
 from importlib import resources
-from typing import Any, NamedTuple
-
-import asyncpg
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boxruntime.fhir.json_text import decode_json, encode_json
 from boxruntime.storage.schema import FORMAT, schema_ddl
 from boxruntime.storage.statements import quoted_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import asyncpg
 
 _LOCK = 0x48_41_4C_45  # one number that all processes of all versions agree on
 

@@ -8,12 +8,14 @@ Source: core specification, "Storage model".
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import asyncpg
 import msgspec
 
 from boxruntime.fhir.json_text import decode_json
+
+if TYPE_CHECKING:
+    import asyncpg
 
 COLUMNS = (
     "id, txid, ts, cts, resource_type, status::text AS status, resource::text AS resource, "

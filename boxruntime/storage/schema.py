@@ -7,9 +7,12 @@ Source: core specification, "Storage model".
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from boxruntime.storage.statements import quoted_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FORMAT = 1
 

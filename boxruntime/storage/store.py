@@ -5,15 +5,18 @@ Source: core specification, "Storage model", "CRUD", "History".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boxruntime.fhir.json_text import encode_json
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
-from boxruntime.storage.database import Runner
 from boxruntime.storage.rows import Stored, document_of, stored_from
 from boxruntime.storage.statements import Statements, statements_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from boxruntime.storage.database import Runner
 
 VERSION_MISMATCH = "Version Id mismatch"
 MAX_ATTEMPTS = 8  # an upsert meets another's insert or delete at most a few times in a row

@@ -29,7 +29,10 @@ def test_every_fault_renders_as_a_valid_operation_outcome(fault, dialect):
         assert "<second>" not in outcome["text"]["div"]
         assert validate(METADATA, "OperationOutcome", outcome, dialect) == []
     else:
-        assert outcome["errors"] == [{"path": [], "message": "first"}, {"path": [], "message": "<second>"}]
+        assert outcome["errors"] == [
+            {"path": [], "message": "first"},
+            {"path": [], "message": "<second>"},
+        ]
         assert outcome["warnings"] == []
 
 

@@ -120,7 +120,14 @@ async def test_the_terminology_capabilities(box):
 
 
 async def test_aidbox_config_overrides_names_and_security(box):
-    config = {"metadata": {"name": "mine", "title": "My box", "service": [{"text": "x"}], "security": {"cors": True}}}
+    config = {
+        "metadata": {
+            "name": "mine",
+            "title": "My box",
+            "service": [{"text": "x"}],
+            "security": {"cors": True},
+        }
+    }
     assert (await box.client.put("/AidboxConfig/box", json=config)).status_code < 300
     try:
         statement = (await box.client.get("/fhir/metadata")).json()

@@ -25,7 +25,9 @@ class Asked(UserDict):
 
 
 def documented():
-    return {name: (text, default.strip()) for name, text, default in ROW.findall(DOCUMENT.read_text())}
+    return {
+        name: (text, default.strip()) for name, text, default in ROW.findall(DOCUMENT.read_text())
+    }
 
 
 def test_the_document_lists_exactly_what_is_read():

@@ -25,7 +25,11 @@ def test_defaults():
     assert (found.client_id, found.admin_id, found.admin_password) == ("root", "admin", None)
     assert (found.port, found.base_url) == (8080, "http://localhost:8080")
     assert (found.fhir_version, found.box_id) == ("4.0.1", "box")
-    assert (found.database.host, found.database.port, found.database.database) == ("localhost", 5432, "postgres")
+    assert (found.database.host, found.database.port, found.database.database) == (
+        "localhost",
+        5432,
+        "postgres",
+    )
     assert found.access_key is None
     assert found.participants == ()
 
@@ -37,7 +41,11 @@ def test_the_base_url_has_no_slash_at_its_end_and_follows_the_port():
 
 def test_the_database_is_the_roles_own_unless_named():
     found = settings(PGUSER="me", PGPASSWORD="", PGHOST="/run/pg")
-    assert (found.database.database, found.database.password, found.database.host) == ("me", None, "/run/pg")
+    assert (found.database.database, found.database.password, found.database.host) == (
+        "me",
+        None,
+        "/run/pg",
+    )
 
 
 @pytest.mark.parametrize("text", ["4.0.0", "4.0.1", "fhir-4.0.0", "fhir-4.0.1"])
@@ -45,15 +53,22 @@ def test_names_of_the_fhir_version(text):
     assert settings(AIDBOX_FHIR_VERSION=text).fhir_version == "4.0.1"
 
 
-@pytest.mark.parametrize(("text", "value"), [("true", True), ("TRUE", True), ("1", True), ("false", False), ("", False)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("TRUE", True), ("1", True), ("false", False), ("", False)]
+)
 def test_flags(text, value):
     assert settings(BOX_FHIR_CREATE_IGNORE_ID=text).create_ignores_id is value
     assert settings(BOX_FHIR_VALIDATION_SKIP_REFERENCE=text).allows_reference_skip is value
 
 
 def test_participants():
-    found = settings(BOX_PARTICIPANTS='[{"user": 7, "role": "owner"}, {"user": "8", "role": "reader"}]')
-    assert found.participants == (Participant(user="7", role="owner"), Participant(user="8", role="reader"))
+    found = settings(
+        BOX_PARTICIPANTS='[{"user": 7, "role": "owner"}, {"user": "8", "role": "reader"}]'
+    )
+    assert found.participants == (
+        Participant(user="7", role="owner"),
+        Participant(user="8", role="reader"),
+    )
 
 
 WRONG = [

@@ -113,7 +113,10 @@ def bearer():
 
 
 async def test_bearer_and_cookie():
-    for credentials in ({"authorization": b"Bearer " + bearer()}, {"authorization": None, "cookie": b"a=b; aidbox-auth-token=" + bearer()}):
+    for credentials in (
+        {"authorization": b"Bearer " + bearer()},
+        {"authorization": None, "cookie": b"a=b; aidbox-auth-token=" + bearer()},
+    ):
         principal = await made(Clients()).authenticate(**credentials)
         assert (principal.kind, principal.user_id, principal.role) == (Kind.PORTAL, "7", "writer")
 

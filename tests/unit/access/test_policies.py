@@ -20,7 +20,9 @@ def policy(id_="p", **more):
     return {"resourceType": "AccessPolicy", "id": id_, "engine": "allow", **more}
 
 
-def decide(policies, principal=CLIENT, *, operation="Read", method="GET", public=False, administers=False):
+def decide(
+    policies, principal=CLIENT, *, operation="Read", method="GET", public=False, administers=False
+):
     grant = PolicySet(policies).decide(
         principal, operation_id=operation, method=method, public=public, administers=administers
     )
@@ -64,10 +66,18 @@ def test_links(links, allows):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"engine": "matcho"}, {"engine": "sql"}, {"engine": None}, {"engine": ["allow"]}, {"roleName": "nurse"}],
+    [
+        {"engine": "matcho"},
+        {"engine": "sql"},
+        {"engine": None},
+        {"engine": ["allow"]},
+        {"roleName": "nurse"},
+    ],
 )
 def test_what_is_not_evaluated_is_false(changes):
-    assert decide([policy(**changes), policy("linked", **changes, link=[link("Client", "c")])]) is None
+    assert (
+        decide([policy(**changes), policy("linked", **changes, link=[link("Client", "c")])]) is None
+    )
 
 
 def test_one_yes_among_many_is_enough():
@@ -78,7 +88,9 @@ ROLES = ("owner", "admin", "writer", "reader", None, "god")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
-@pytest.mark.parametrize(("role", "method", "administers"), list(itertools.product(ROLES, METHODS, (True, False))))
+@pytest.mark.parametrize(
+    ("role", "method", "administers"), list(itertools.product(ROLES, METHODS, (True, False)))
+)
 def test_participants(role, method, administers):
     person = Principal(kind=Kind.PORTAL, user={"id": "7"}, role=role)
     reads = method in {"GET", "HEAD"}

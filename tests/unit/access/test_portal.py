@@ -56,7 +56,10 @@ def test_a_claim_that_is_not_right(changes):
     assert verify(token(**changes)) is None
 
 
-@given(st.text(max_size=80) | st.from_regex(r"[A-Za-z0-9_-]{0,20}\.[A-Za-z0-9_-]{0,20}\.[A-Za-z0-9_-]{0,20}"))
+@given(
+    st.text(max_size=80)
+    | st.from_regex(r"[A-Za-z0-9_-]{0,20}\.[A-Za-z0-9_-]{0,20}\.[A-Za-z0-9_-]{0,20}")
+)
 def test_noise_is_no_token(text):
     assert verify(text) is None
 

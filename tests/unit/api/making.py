@@ -17,7 +17,9 @@ def call(query="", *, dialect=Dialect.FHIR, method="GET", body=None, **headers):
         uri="/fhir/Patient/p1" if dialect is Dialect.FHIR else "/Patient/p1",
         parameters={"type": "Patient", "id": "p1"},
         query=parse_query(query.encode()),
-        headers={name.replace("_", "-").encode(): value.encode() for name, value in headers.items()},
+        headers={
+            name.replace("_", "-").encode(): value.encode() for name, value in headers.items()
+        },
         body=Body(value=body) if body is not None else Body(),
         base="http://box.test",
         principal=ANONYMOUS,

@@ -17,7 +17,12 @@ def test_relative_references_mean_entries_under_the_same_root():
         "http://b.test/fhir/Patient/1": "Patient/new2",
         "urn:uuid:x": "Patient/new3",
     }
-    entries = [entry("http://a.test/fhir/Goal/9"), entry("http://b.test/fhir/Goal/9"), entry("urn:uuid:x"), entry(None)]
+    entries = [
+        entry("http://a.test/fhir/Goal/9"),
+        entry("http://b.test/fhir/Goal/9"),
+        entry("urn:uuid:x"),
+        entry(None),
+    ]
     relative_targets(entries, rewrite)
     first, second, third, fourth = (each.call.rewrite or {} for each in entries)
     assert first["Patient/1"] == "Patient/new1"
@@ -28,7 +33,11 @@ def test_relative_references_mean_entries_under_the_same_root():
 
 
 def test_where_a_document_refers_to():
-    document = {"subject": {"uri": "urn:a"}, "member": [{"entity": {"reference": "urn:b"}}], "note": "urn:c"}
+    document = {
+        "subject": {"uri": "urn:a"},
+        "member": [{"entity": {"reference": "urn:b"}}],
+        "note": "urn:c",
+    }
     assert refers_to(document, {"urn:a"})
     assert refers_to(document, {"urn:b"})
     assert not refers_to(document, {"urn:c"})

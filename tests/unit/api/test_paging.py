@@ -11,14 +11,24 @@ from tests.unit.api.making import call
 
 @pytest.mark.parametrize(
     ("query", "size", "number", "offset"),
-    [("", 100, 1, 0), ("_count=3", 3, 1, 0), ("_count=3&page=4", 3, 4, 9), ("_page=2", 100, 2, 100), ("_count=0", 0, 1, 0), ("_count=5000", 1000, 1, 0)],
+    [
+        ("", 100, 1, 0),
+        ("_count=3", 3, 1, 0),
+        ("_count=3&page=4", 3, 4, 9),
+        ("_page=2", 100, 2, 100),
+        ("_count=0", 0, 1, 0),
+        ("_count=5000", 1000, 1, 0),
+    ],
 )
 def test_pages(query, size, number, offset):
     page = read_page(call(query))
     assert (page.size, page.number, page.offset) == (size, number, offset)
 
 
-@pytest.mark.parametrize("query", ["_count=x", "_count=-1", "page=0", "_count=1.5", "_count=²", "_count=9999999999", "page=1e9"])
+@pytest.mark.parametrize(
+    "query",
+    ["_count=x", "_count=-1", "page=0", "_count=1.5", "_count=²", "_count=9999999999", "page=1e9"],
+)
 def test_pages_that_make_no_sense(query):
     with pytest.raises(OutcomeError):
         read_page(call(query))

@@ -17,7 +17,9 @@ from boxruntime.storage.rows import Stored
 from tests.unit.api.making import call
 
 MOMENT = datetime(2020, 1, 5, 10, 11, 12, 123456, UTC)
-STORED = Stored(resource_type="Patient", id="p1", txid=30, ts=MOMENT, cts=MOMENT, status="created", text="{}")
+STORED = Stored(
+    resource_type="Patient", id="p1", txid=30, ts=MOMENT, cts=MOMENT, status="created", text="{}"
+)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +35,14 @@ def test_tags(header, found):
 
 @pytest.mark.parametrize(
     ("header", "versions"),
-    [("30", {30}), ('W/"30", "31"', {30, 31}), ("abc", set()), ("", set()), ("9" * 30, set()), ("³", set())],
+    [
+        ("30", {30}),
+        ('W/"30", "31"', {30, 31}),
+        ("abc", set()),
+        ("", set()),
+        ("9" * 30, set()),
+        ("³", set()),
+    ],
 )
 def test_if_match(header, versions):
     assert accepted_versions(call(if_match=header)) == versions

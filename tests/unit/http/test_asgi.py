@@ -76,7 +76,11 @@ async def test_gzip_that_is_none():
 
 
 async def test_a_client_that_goes_away():
-    for messages in ([{"type": "http.disconnect"}], [{"type": "http.request", "body": b"a", "more_body": True}, {"type": "http.disconnect"}]):
+    for messages in (
+        [{"type": "http.disconnect"}],
+        [{"type": "http.request", "body": b"a", "more_body": True}, {"type": "http.disconnect"}],
+    ):
+
         async def receive(messages=messages):
             return messages.pop(0)
 
@@ -87,7 +91,7 @@ async def test_a_client_that_goes_away():
 async def test_repeated_headers_are_joined():
     request = await read_request(
         {**scope(), "headers": [(b"a", b"1"), (b"a", b"2")]},
-        lambda: _nothing(),
+        _nothing,
         CAP,
     )
     assert request.header(b"a") == "1, 2"

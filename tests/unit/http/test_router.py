@@ -42,7 +42,9 @@ def test_a_literal_wins_and_dead_ends_are_left(method, path, target, parameters)
     assert router().find(method, segments) == (target, parameters)
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "Patient"), ("GET", "Zzz/x"), ("GET", "Goal/x/y/z")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "Patient"), ("GET", "Zzz/x"), ("GET", "Goal/x/y/z")]
+)
 def test_what_fits_nothing(method, path):
     assert router().find(method, tuple(path.split("/"))) is None
 

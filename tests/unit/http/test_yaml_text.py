@@ -65,7 +65,21 @@ def test_the_size_is_limited():
 def test_strings_stay_strings_for_any_reader(text):
     encoded = encode_yaml({"a": [text], text or "k": 1})
     assert decode_yaml(encoded.decode())["a"] == [text]
-    if text in {"no", "Off", "1", "1.0", "007", "1990-10-10", "12:30", "null", "~", "", "true", "0x1", "1e3"}:
+    if text in {
+        "no",
+        "Off",
+        "1",
+        "1.0",
+        "007",
+        "1990-10-10",
+        "12:30",
+        "null",
+        "~",
+        "",
+        "true",
+        "0x1",
+        "1e3",
+    }:
         assert f"'{text}'".encode() in encoded
 
 

@@ -21,7 +21,10 @@ def test_names_are_lower_case_and_quoted():
 def test_a_type_has_two_tables():
     script = table_ddl("Goal")
     assert 'CREATE TABLE IF NOT EXISTS "goal" (' in script
-    assert 'CREATE TABLE IF NOT EXISTS "goal_history" (LIKE "goal" INCLUDING DEFAULTS, PRIMARY KEY (id, txid))' in script
+    assert (
+        'CREATE TABLE IF NOT EXISTS "goal_history" (LIKE "goal" INCLUDING DEFAULTS, PRIMARY KEY (id, txid))'
+        in script
+    )
     assert "DEFAULT 'Goal'" in script
 
 
