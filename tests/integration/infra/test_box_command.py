@@ -80,8 +80,8 @@ def test_a_box_brings_its_database_keeps_its_data_and_ends_with_ctrl_c(service_d
         assert httpx.get(f"{url}/fhir/Patient/p1", auth=AUTH).status_code == 200
 
 
-def test_a_box_uses_the_database_of_pg_variables(database, tmp_path):
-    with box(tmp_path / "var", **database.environment) as (process, url):
+def test_a_box_uses_the_database_of_pg_variables(database, service_directory):
+    with box(service_directory / "var-none", **database.environment) as (process, url):
         assert httpx.get(f"{url}/fhir/Patient", auth=AUTH).status_code == 200
     assert process.returncode == 0
-    assert not (tmp_path / "var").exists()
+    assert not (service_directory / "var-none").exists()
