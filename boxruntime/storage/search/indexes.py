@@ -101,8 +101,7 @@ def type_indexes(metadata: Metadata, type_name: str) -> Iterator[str]:
     yield _index(
         type_name,
         "resource",
-        "USING gin (resource jsonb_path_ops) "
-        "WITH (fastupdate = on, gin_pending_list_limit = 64)",
+        "USING gin (resource jsonb_path_ops) WITH (fastupdate = on, gin_pending_list_limit = 64)",
     )
     yield _index(type_name, "txid", "(txid)")
     yield _index(type_name, "ts", "(ts, id)")
