@@ -92,6 +92,23 @@ def stored_from(record: asyncpg.Record) -> Stored:
     )
 
 
+def written(
+    resource_type: str, id_: str, record: asyncpg.Record, document: dict[str, Any], text: str
+) -> Stored:
+    """Return the row that a write made: its columns from RETURNING, the document as sent."""
+    return Stored(
+        resource_type=resource_type,
+        id=id_,
+        txid=record["txid"],
+        ts=record["ts"],
+        cts=record["cts"],
+        status=record["status"],
+        text=text,
+        document=document,
+        overlaps="meta" in document,  # `document_of` left nothing else of what columns hold
+    )
+
+
 def document_of(resource: dict[str, Any]) -> dict[str, Any]:
     """Return what the `resource` column holds: no id, resourceType or server part of meta."""
     document = {k: v for k, v in resource.items() if k not in {"id", "resourceType", "meta"}}

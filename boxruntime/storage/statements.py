@@ -120,7 +120,8 @@ def statements_for(resource_type: str, *, keeps_history: bool = True) -> Stateme
             f"INSERT INTO {table} (id, txid, ts, cts, status, resource) "
             "SELECT id, txid, ts, ts, CASE WHEN past IS NULL THEN 'created' ELSE 'recreated' END"
             "::resource_status, document::jsonb FROM stamp "
-            "ON CONFLICT (id) DO NOTHING RETURNING id, txid, ts, status::text AS status"
+            "ON CONFLICT (id) DO NOTHING RETURNING id, txid, ts, cts, "
+            "status::text AS status"
         ),
         # $1 id, $2 txid, $3 ts, $4 accepted versions or NULL, $5 document
         update=(

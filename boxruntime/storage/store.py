@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boxruntime.fhir.json_text import encode_json
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
-from boxruntime.storage.rows import Stored, document_of, stored_from
+from boxruntime.storage.rows import Stored, document_of, stored_from, written
 from boxruntime.storage.statements import Statements, statements_for
 
 if TYPE_CHECKING:
@@ -197,17 +197,7 @@ class Store:
         )
         if not records:
             raise OutcomeError(Fault.CONFLICT, "The resource exists already.")
-        record = records[0]
-        return Stored(
-            resource_type=resource_type,
-            id=id_,
-            txid=record["txid"],
-            ts=record["ts"],
-            cts=record["cts"],
-            status=record["status"],
-            text=text,
-            document=document,
-        )
+        return written(resource_type, id_, records[0], document, text)
 
     async def create_many(
         self, resource_type: str, resources: Sequence[tuple[str, dict[str, Any]]]
@@ -226,18 +216,7 @@ class Store:
         )
         made = {record["id"]: record for record in records}
         return [
-            Stored(
-                resource_type=resource_type,
-                id=id_,
-                txid=record["txid"],
-                ts=record["ts"],
-                cts=record["ts"],
-                status=record["status"],
-                text=text,
-                document=document,
-            )
-            if (record := made.get(id_)) is not None
-            else None
+            written(resource_type, id_, made[id_], document, text) if id_ in made else None
             for (id_, _), document, text in zip(resources, documents, texts, strict=True)
         ]
 
@@ -272,16 +251,7 @@ class Store:
                 record = records[0]
                 if record["txid"] is None:
                     raise version_mismatch(dialect)
-                return Stored(
-                    resource_type=resource_type,
-                    id=id_,
-                    txid=record["txid"],
-                    ts=record["ts"],
-                    cts=record["cts"],
-                    status=record["status"],
-                    text=text,
-                    document=document,
-                )
+                return written(resource_type, id_, record, document, text)
             if if_match is not None:
                 raise version_mismatch(dialect)
             if not creates:
