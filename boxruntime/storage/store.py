@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from boxruntime.storage.database import Runner
 
 VERSION_MISMATCH = "Version Id mismatch"
-MAX_ATTEMPTS = 8  # an upsert meets another's insert or delete at most a few times in a row
+MAX_ATTEMPTS = 50  # an upsert meets another's insert or delete a few times in a row
 
 
 class Stamp(NamedTuple):

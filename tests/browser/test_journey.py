@@ -74,7 +74,9 @@ async def test_sign_up_make_a_box_use_it_delete_it(
     await tab.get_by_role("link", name="Open box").click()
     await tab.wait_for_url(f"{base_url}/**")
     assert "__sudo" not in tab.url
-    assert "CapabilityStatement" in await tab.content()
+    await expect(tab.get_by_role("heading", name=box_name)).to_be_visible()
+    await tab.get_by_role("link", name=re.compile("/fhir$")).click()
+    await expect(tab.locator("body")).to_contain_text("CapabilityStatement")
 
     await person.goto(f"/boxes/{box_name}/settings")
     await tab.get_by_role("link", name="Delete box").click()

@@ -113,8 +113,8 @@ class BareDatabase:
         """Insert the documents in turn under fresh ids, each in a transaction of its own."""
         turn = itertools.cycle(documents)
         return self._repeat(
-            statements_for("Patient").create,
-            lambda: (str(uuid.uuid4()), None, None, next(turn), False),
+            statements_for("Patient").create_fresh,
+            lambda: (str(uuid.uuid4()), None, None, next(turn)),
             connections,
             seconds,
         )

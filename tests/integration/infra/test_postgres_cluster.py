@@ -58,7 +58,7 @@ def cluster(postgres: PostgresServer, builder) -> Iterator[PostgresCluster]:
             )
             cluster.drop_database(name)
         for (name,) in admin.execute(
-            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'halebox%' OR rolname LIKE 'box!_%' ESCAPE '!'"
+            "SELECT rolname FROM pg_roles WHERE rolname LIKE 'halebox%' OR rolname LIKE 'box!_clinic%' ESCAPE '!'"
         ).fetchall():
             cluster.drop_role(name)
 
