@@ -72,6 +72,7 @@ def _creation(bench: Bench, cluster: PostgresCluster, host: Host) -> Row:
     steps, floor = [], []
     with cluster.connect() as admin:
         for number in range(bench.scale.boxes):
+            cluster.ensure_spares(FHIR_VERSION, 1)  # as the platform's sweep does
             steps.append(_create(cluster, host, f"made0{number}"))
             started = time.perf_counter()
             # The name is ours and has no quotes.
