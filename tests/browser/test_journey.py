@@ -75,7 +75,7 @@ async def test_sign_up_make_a_box_use_it_delete_it(
     await tab.wait_for_url(f"{base_url}/**")
     assert "__sudo" not in tab.url
     await expect(tab.get_by_role("heading", name=box_name)).to_be_visible()
-    await tab.get_by_role("link", name=re.compile("/fhir$")).click()
+    await tab.get_by_role("link", name=re.compile("fhir$")).click()
     await expect(tab.locator("body")).to_contain_text("CapabilityStatement")
 
     await person.goto(f"/boxes/{box_name}/settings")
