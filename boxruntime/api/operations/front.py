@@ -28,17 +28,25 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{box} · Halebox</title>
 <style>
-:root {{ color-scheme: light dark; --line: #8884; --accent: #0b6e5f; }}
-body {{ font: 16px/1.6 system-ui, sans-serif; max-width: 44rem; margin: 12vh auto; padding: 0 1.5rem; }}
-h1 {{ margin: 0 0 .25rem; }}
-p {{ margin: 0 0 2rem; opacity: .75; }}
+:root {{ color-scheme: light dark; --page: #f4f6f6; --card: #fff; --line: #dde3e1; --text: #17211f;
+  --soft: #52605d; --accent: #0b6e5f; }}
+@media (prefers-color-scheme: dark) {{ :root {{ --page: #0f1514; --card: #17201e; --line: #2a3835;
+  --text: #e8efed; --soft: #9fb0ac; --accent: #4fd1b5; }} }}
+body {{ font: 16px/1.6 system-ui, sans-serif; margin: 0; padding: 10vh 1rem; background: var(--page);
+  color: var(--text); }}
+main {{ max-width: 44rem; margin: auto; padding: 2rem; background: var(--card);
+  border: 1px solid var(--line); border-radius: 14px; }}
+h1 {{ margin: 0; font-size: 1.75rem; }}
+p {{ margin: 0 0 1.5rem; color: var(--soft); }}
 dl {{ display: grid; grid-template-columns: max-content 1fr; gap: .75rem 2rem; margin: 0; }}
-dt {{ opacity: .75; }}
-dd {{ margin: 0; font-family: ui-monospace, monospace; overflow-wrap: anywhere; }}
-a {{ color: LinkText; }}
-a:focus-visible {{ outline: 3px solid var(--accent); outline-offset: 2px; }}
-@media (max-width: 30rem) {{ dl {{ grid-template-columns: 1fr; gap: 0 }} dd {{ margin-bottom: 1rem }} }}
+dt {{ color: var(--soft); }}
+dd {{ margin: 0; font: .9rem/1.8 ui-monospace, monospace; overflow-wrap: anywhere; }}
+a {{ color: var(--accent); text-underline-offset: 3px; }}
+a:focus-visible {{ outline: 3px solid var(--accent); outline-offset: 2px; border-radius: 3px; }}
+@media (max-width: 30rem) {{ main {{ padding: 1.25rem }} dl {{ grid-template-columns: 1fr; gap: 0 }}
+  dd {{ margin-bottom: 1rem }} }}
 </style>
+<main>
 <h1>{box}</h1>
 <p>A Halebox box, FHIR {fhir}, release {release}</p>
 <dl>
@@ -48,6 +56,7 @@ a:focus-visible {{ outline: 3px solid var(--accent); outline-offset: 2px; }}
 <dt>Health</dt><dd><a href="/health">{base}/health</a></dd>
 <dt>You are</dt><dd>{caller}</dd>
 </dl>
+</main>
 </html>
 """
 
