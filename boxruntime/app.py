@@ -17,17 +17,14 @@ from boxruntime.access.policies import PolicySet
 from boxruntime.access.secrets import MalformedHashError, hash_secret, is_hashed
 from boxruntime.api.box import Box
 from boxruntime.api.cors import allowed_origins
-from boxruntime.api.render import render_error
 from boxruntime.api.routes import ROUTES, operations
 from boxruntime.api.routing import RouteTable
 from boxruntime.fhir.base_rows import base_rows
 from boxruntime.fhir.metadata import base_metadata
-from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 from boxruntime.fhir.validation import warm
 from boxruntime.http.asgi import Disconnected, Receive, Scope, Send, read_request, send_response
 from boxruntime.http.messages import RequestError
-from boxruntime.http.negotiation import Format
-from boxruntime.pipeline import handle
+from boxruntime.pipeline import handle, refuse
 from boxruntime.settings import BoxSettings, SettingsError
 from boxruntime.storage.bootstrap import ensure_bootstrap
 from boxruntime.storage.database import Database
@@ -209,10 +206,7 @@ class Application:
         except Disconnected:
             return
         except RequestError as error:
-            faults = {400: Fault.INVALID, 413: Fault.TOO_LARGE, 415: Fault.UNSUPPORTED_MEDIA_TYPE}
-            failure = OutcomeError(faults[error.status], error.message)
-            dialect = Dialect.FHIR if scope["path"].startswith("/fhir") else Dialect.AIDBOX
-            refused = render_error(None, failure, dialect, Format.JSON)
+            refused = refuse(scope["raw_path"], error)
             await send_response(refused, send, accepts_gzip=False, close=True)
             return
         response = await handle(request, self)

@@ -73,7 +73,7 @@ async def handle(request: RawRequest, runtime: Runtime) -> Response:
     except OutcomeError as error:
         failure = error
     except RequestError as error:
-        failure = OutcomeError(_FAULTS[error.status], error.message)
+        failure = _failure(error)
     except CredentialsError as error:
         extra.append((b"www-authenticate", error.challenge.encode()))
         failure = OutcomeError(Fault.LOGIN, "The credentials are not valid.")
@@ -93,6 +93,16 @@ async def handle(request: RawRequest, runtime: Runtime) -> Response:
     if failure.fault is Fault.TRANSIENT:
         extra.append((b"retry-after", b"1"))
     return render_error(runtime.box.metadata, failure, dialect, format_, extra)
+
+
+def refuse(path: bytes, error: RequestError) -> Response:
+    """Answer a request whose bytes could not be taken in."""
+    dialect = Dialect.FHIR if _is_fhir(path) else Dialect.AIDBOX
+    return render_error(None, _failure(error), dialect, Format.JSON)
+
+
+def _failure(error: RequestError) -> OutcomeError:
+    return OutcomeError(_FAULTS[error.status], error.message)
 
 
 def _is_fhir(path: bytes) -> bool:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from boxruntime.api.dispatch import GOVERNING, authorize
+from boxruntime.api.dispatch import GOVERNING, authorize_type
 from boxruntime.fhir.outcome import Fault, OutcomeError
 from boxruntime.fhir.search.parse import SearchOptions, parse_search
 from boxruntime.fhir.search.visit import types_of
@@ -103,14 +103,7 @@ async def find_ids(call: Call, box: Box, resource_type: str, condition: Conditio
         raise OutcomeError(Fault.INVALID, "The criteria have no value.")
     for reached in sorted(types_of(query) & GOVERNING):
         # Criteria that go through a type tell what its rows hold.
-        authorize(
-            box,
-            call.principal,
-            route=call.route,
-            dialect=call.dialect,
-            method=call.method,
-            resource_type=reached,
-        )
+        authorize_type(call, box, reached)
     query = await prepare_query(box.store.runner, query)
     records = await fetch(box.store.runner, compile_ids(query, limit=2))
     return [record["id"] for record in records]

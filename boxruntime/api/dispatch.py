@@ -52,19 +52,24 @@ def authorize(
         raise OutcomeError(Fault.FORBIDDEN, "Access Denied")
 
 
+def authorize_type(call: Call, box: Box, resource_type: str | None) -> None:
+    """Return if the caller may send this request about a type. Raises OutcomeError FORBIDDEN."""
+    authorize(
+        box,
+        call.principal,
+        route=call.route,
+        dialect=call.dialect,
+        method=call.method,
+        resource_type=resource_type,
+    )
+
+
 def may_see(call: Call, box: Box, resource_type: str) -> bool:
     """Tell whether the caller may read a type that a request reaches beside its own."""
     if resource_type not in GOVERNING:
         return True
     try:
-        authorize(
-            box,
-            call.principal,
-            route=call.route,
-            dialect=call.dialect,
-            method=call.method,
-            resource_type=resource_type,
-        )
+        authorize_type(call, box, resource_type)
     except OutcomeError:
         return False
     return True
@@ -72,12 +77,5 @@ def may_see(call: Call, box: Box, resource_type: str) -> bool:
 
 async def run(call: Call, box: Box) -> Result:
     """Authorize a call and run it. Raises OutcomeError."""
-    authorize(
-        box,
-        call.principal,
-        route=call.route,
-        dialect=call.dialect,
-        method=call.method,
-        resource_type=call.parameters.get("type"),
-    )
+    authorize_type(call, box, call.parameters.get("type"))
     return await call.route.handler(call, box)

@@ -28,8 +28,9 @@ from boxruntime.fhir.to_fhir import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from boxruntime.fhir.compile import Node
     from boxruntime.fhir.metadata import Metadata
 
 __all__ = ["Converted", "FoundReference", "accept_aidbox", "to_aidbox", "to_fhir"]
@@ -63,38 +64,22 @@ def to_aidbox(
     the JSON takes 5, 7 and 25 us. Raises OutcomeError for a document nested too deeply.
     """
     try:
-        return _to_aidbox(metadata, type_name, document, rewrite, text, keep_meta=keep_meta)
+        text = encode_json(document) if text is None else text
+        document, state, result = _inward(
+            metadata, type_name, document, rewrite, text, from_fhir_node, Dialect.FHIR
+        )
+        if "meta" in result:
+            _meta_in(result, keep_meta=keep_meta)
+        has_extensions = b'xtension"' in text
+        if (b"_" in text and (b'"_' in text or b'"fhir_' in text)) or (
+            has_extensions and not are_extensions_right(metadata, document)
+        ):
+            state.issues += check_shape(metadata, type_name, document)
+        if rewrite and has_extensions:
+            result = rewrite_extensions(result, rewrite)
+        return _converted(state, result, document, type_name)
     except RecursionError:
         raise OutcomeError(Fault.UNPROCESSABLE, _TOO_DEEP) from None
-
-
-def _to_aidbox(
-    metadata: Metadata,
-    type_name: str,
-    document: dict[str, Any],
-    rewrite: Mapping[str, str] | None,
-    text: bytes | None,
-    *,
-    keep_meta: bool,
-) -> Converted:
-    if text is None:
-        text = encode_json(document)
-    document = strip_encoded(document, text, open_members(metadata, type_name))
-    if type_name == "Bundle":
-        document = named_entries(document)
-    state = Conversion(metadata, type_name, Dialect.FHIR, rewrite, document)
-    result = convert_node(from_fhir_node(metadata, type_name), document, (), state)
-    result = _with_type(result, document, type_name)
-    if "meta" in result:
-        _meta_in(result, keep_meta=keep_meta)
-    has_extensions = b'xtension"' in text
-    if (b"_" in text and (b'"_' in text or b'"fhir_' in text)) or (
-        has_extensions and not are_extensions_right(metadata, document)
-    ):
-        state.issues += check_shape(metadata, type_name, document)
-    if rewrite and has_extensions:
-        result = rewrite_extensions(result, rewrite)
-    return _converted(state, result, document, type_name)
 
 
 def accept_aidbox(
@@ -110,29 +95,33 @@ def accept_aidbox(
     12 us for a 1.7 kB Patient, 30 us for an Observation of 8 kB.
     """
     try:
-        return _accept_aidbox(metadata, type_name, document, rewrite, text)
+        text = encode_json(document) if text is None else text
+        document, state, result = _inward(
+            metadata, type_name, document, rewrite, text, accepting_node, Dialect.AIDBOX
+        )
+        if "meta" in result:
+            _meta_in(result, keep_meta=False)
+        return _converted(state, result, document, type_name)
     except RecursionError:
         raise OutcomeError(Fault.UNPROCESSABLE, _TOO_DEEP) from None
 
 
-def _accept_aidbox(
+def _inward(
     metadata: Metadata,
     type_name: str,
     document: dict[str, Any],
     rewrite: Mapping[str, str] | None,
-    text: bytes | None,
-) -> Converted:
-    if text is None:
-        text = encode_json(document)
+    text: bytes,
+    find_node: Callable[[Metadata, str], Node],
+    dialect: Dialect,
+) -> tuple[dict[str, Any], Conversion, dict[str, Any]]:
+    """Strip and convert a document; return it as stripped, the state, and the stored form."""
     document = strip_encoded(document, text, open_members(metadata, type_name))
     if type_name == "Bundle":
         document = named_entries(document)
-    state = Conversion(metadata, type_name, Dialect.AIDBOX, rewrite, document)
-    result = convert_node(accepting_node(metadata, type_name), document, (), state)
-    result = _with_type(result, document, type_name)
-    if "meta" in result:
-        _meta_in(result, keep_meta=False)
-    return _converted(state, result, document, type_name)
+    state = Conversion(metadata, type_name, dialect, rewrite, document)
+    result = convert_node(find_node(metadata, type_name), document, (), state)
+    return document, state, _with_type(result, document, type_name)
 
 
 def to_fhir(

@@ -190,21 +190,6 @@ class Metadata:
             changed=changed,
         )
 
-    def with_search_parameters(
-        self,
-        search_parameters: dict[tuple[str, str], dict[str, Any]],
-        compartments: dict[str, dict[str, Any]],
-    ) -> Metadata:
-        """Return this metadata with other search parameters and compartments, types shared."""
-        return Metadata(
-            fhir_version=self.fhir_version,
-            module=self.module,
-            types=self.types,
-            search_parameters=search_parameters,
-            compartments=compartments,
-            base=self,
-        )
-
     def home_of(self, type_name: str) -> Metadata:
         """Return the oldest metadata object in which this type, and all it uses, is the same."""
         home = self

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from boxruntime.api.call import Call, Result
-from boxruntime.api.dispatch import GOVERNING, authorize
+from boxruntime.api.dispatch import GOVERNING, authorize_type, may_see
 from boxruntime.api.preconditions import tags
 from boxruntime.api.search_bundle import Found, search_bundle, search_resources
 from boxruntime.api.search_includes import load_includes
@@ -74,7 +74,7 @@ async def _search(
     query = _permitted(call, box, query)
     query = await prepare_query(box.store.runner, query)
     if query.explain:
-        _authorize(call, box, "AidboxQuery")
+        authorize_type(call, box, "AidboxQuery")
         return Result(
             status=200,
             value=await limited(box.database, query.timeout_ms, lambda r: explain(r, query)),
@@ -128,28 +128,6 @@ def _is_strict(call: Call) -> bool:
     return False
 
 
-def _authorize(call: Call, box: Box, resource_type: str) -> None:
-    authorize(
-        box,
-        call.principal,
-        route=call.route,
-        dialect=call.dialect,
-        method=call.method,
-        resource_type=resource_type,
-    )
-
-
-def _may_see(call: Call, box: Box, resource_type: str) -> bool:
-    """Tell whether the caller may read a type that this request reaches beside its own."""
-    if resource_type not in GOVERNING:
-        return True
-    try:
-        _authorize(call, box, resource_type)
-    except OutcomeError:
-        return False
-    return True
-
-
 def _permitted(call: Call, box: Box, query: Query) -> Query:
     """Return the query without types that the caller may not see.
 
@@ -157,10 +135,10 @@ def _permitted(call: Call, box: Box, query: Query) -> Query:
     refused: the answer would tell what its rows hold.
     """
     if query.type is None and not any(key == "_type" for key, _ in query.parts):
-        visible = tuple(b for b in query.branches if _may_see(call, box, b.type))
+        visible = tuple(b for b in query.branches if may_see(call, box, b.type))
         query = msgspec.structs.replace(query, branches=visible)
     for resource_type in sorted(types_of(query) & GOVERNING):
-        _authorize(call, box, resource_type)
+        authorize_type(call, box, resource_type)
     return query
 
 
@@ -195,7 +173,7 @@ async def _find(call: Call, box: Box, runner: Runner, query: Query, version: int
     elif query.total is Total.NONE and query.page_given:
         known_total = None
     included = await load_includes(
-        runner, query, matches, may_see=lambda name: _may_see(call, box, name)
+        runner, query, matches, may_see=lambda name: may_see(call, box, name)
     )
     return Found(
         matches=matches,

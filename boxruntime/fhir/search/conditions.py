@@ -18,7 +18,6 @@ from boxruntime.fhir.search.query import (
     Chain,
     Condition,
     Hierarchy,
-    IdMatch,
     InValueSet,
     Match,
     Missing,
@@ -52,8 +51,6 @@ from boxruntime.fhir.search.values import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from boxruntime.fhir.metadata import Metadata
 
 
 CODED = frozenset({"CodeableConcept", "Coding", "code"})
@@ -385,25 +382,3 @@ def _parse_reverse(scope: Scope, type_name: str, key: str, value: str) -> Condit
     except UnknownParameterError as error:
         raise invalid(key, f"there is no parameter {error.name}") from None
     return None if condition is None else ReverseChain(source, parameter, type_name, condition)
-
-
-def compartment_condition(
-    metadata: Metadata, compartment: str, owner: str, type_name: str
-) -> Condition:
-    """Return the test that a row of `type_name` is in the compartment `compartment`/`owner`.
-
-    Source: search specification, 6.6. The caller has checked that the compartment is defined.
-    """
-    definition = metadata.compartments[compartment]
-    found: list[Condition] = []
-    for entry in definition.get("resource", ()):
-        if entry.get("code") != type_name:
-            continue
-        for name in entry.get("param", ()):
-            if name == "{def}":
-                found.append(IdMatch((owner,)))
-                continue
-            parameter = find_parameter(metadata, type_name, name)
-            if parameter is not None and parameter.type == "reference":
-                found.append(Match(parameter, (ReferenceValue(type=compartment, id=owner),)))
-    return AnyOf(tuple(found))

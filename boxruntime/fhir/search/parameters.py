@@ -40,12 +40,6 @@ def find_parameter(metadata: Metadata, type_name: str, name: str) -> Parameter |
     return known
 
 
-def parameter_names(metadata: Metadata, type_name: str) -> list[str]:
-    """Return all parameter names of a type, inherited ones included, sorted."""
-    owners = {type_name, *_parents_of(metadata, type_name)}
-    return sorted({name for owner, name in metadata.search_parameters if owner in owners})
-
-
 def _find_row(metadata: Metadata, type_name: str, name: str) -> dict[str, Any] | None:
     for owner in (type_name, *_parents_of(metadata, type_name)):
         row = metadata.search_parameters.get((owner, name))

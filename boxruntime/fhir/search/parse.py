@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
-from boxruntime.fhir.search.conditions import compartment_condition, parse_condition
+from boxruntime.fhir.search.compartments import compartment_condition
+from boxruntime.fhir.search.conditions import parse_condition
 from boxruntime.fhir.search.dots import parse_path
 from boxruntime.fhir.search.errors import UnknownParameterError, invalid
 from boxruntime.fhir.search.includes import MAX_INCLUDES, parse_includes, parse_with
@@ -315,10 +316,3 @@ def _whole(key: str, value: str, *, least: int) -> int:
     if not (value.isascii() and value.isdigit()) or int(value[:18] or 0) < least:
         raise invalid(key, f"expected a whole number from {least}")
     return min(int(value[:18]), 2**31 - 1)
-
-
-def parse_query_string(text: str) -> list[tuple[str, str]]:
-    """Return the decoded pairs of a query string, empty values included."""
-    from urllib.parse import parse_qsl
-
-    return parse_qsl(text, keep_blank_values=True)
