@@ -1,4 +1,4 @@
-"""The one place where the parts of a box meet: settings in, an ASGI application out."""
+"""The one place where the parts of a box meet: settings in, an application out."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from boxruntime.api.routing import RouteTable
 from boxruntime.fhir.base_rows import base_rows
 from boxruntime.fhir.metadata import base_metadata
 from boxruntime.fhir.validation import warm
-from boxruntime.http.asgi import Disconnected, Receive, Scope, Send, read_request, send_response
-from boxruntime.http.messages import RequestError
+from boxruntime.http.messages import RawRequest, RequestError, Response
+from boxruntime.http.server import StartupError
 from boxruntime.pipeline import handle, refuse
 from boxruntime.settings import BoxSettings, SettingsError
 from boxruntime.storage.bootstrap import ensure_bootstrap
@@ -37,6 +37,7 @@ from boxruntime.storage.prepare import (
     make_layout,
 )
 from boxruntime.storage.search.indexes import default_indexes
+from boxruntime.storage.shared_statements import SharedStatements
 from boxruntime.storage.store import Store
 from boxruntime.telemetry.log import EventLog
 
@@ -77,12 +78,12 @@ def _base_routes(resource_types: frozenset[str]) -> RouteTable:
 
 
 def create_application(settings: BoxSettings) -> Application:
-    """Return the ASGI application of one box."""
+    """Return the application of one box."""
     return Application(settings)
 
 
 class Application:
-    """One box: an ASGI callable with its lifespan."""
+    """One box, as the HTTP server sees it."""
 
     def __init__(self, settings: BoxSettings) -> None:
         if settings.fhir_version not in SUPPORTED_VERSIONS:
@@ -92,18 +93,20 @@ class Application:
             )
         _check_root_client(settings)
         self.settings = settings
+        self.max_body_bytes = settings.max_body_bytes
         self.log = EventLog(settings.box_id, settings.log_path)
         self.database = Database(
             settings.database,
             size=settings.connections,
             statement_timeout_ms=settings.statement_timeout_ms,
         )
+        self._shared = SharedStatements(self.database)
         metadata = base_metadata(settings.fhir_version)
         self.box = Box(
             settings=settings,
             metadata=metadata,
             database=self.database,
-            store=Store(self.database),
+            store=Store(self.database, shared=self._shared),
             policies=PolicySet(()),
             routes=_base_routes(metadata.resource_types),
             changed=self.reload,
@@ -123,8 +126,18 @@ class Application:
     async def startup(self) -> None:
         """Prepare the database where needed, apply the bootstrap, and load what is kept.
 
-        Raises what the database raises, WrongDatabaseError among it.
+        Raises StartupError for a database of another version, and what the database raises.
         """
+        try:
+            await self._start()
+        except Exception as error:
+            self.log.write("box/failed", level="panic", err=type(error).__name__)
+            if isinstance(error, WrongDatabaseError):
+                raise StartupError(str(error)) from None
+            raise
+        self.log.write("box/start", version=__version__, fhir=self.settings.fhir_version)
+
+    async def _start(self) -> None:
         connection = await self.database.connect()
         try:
             # Preparing takes longer than a request may.
@@ -137,7 +150,6 @@ class Application:
         )
         await self._listener.start()
         await self.reload(None)
-        self.log.write("box/start", version=__version__, fhir=self.settings.fhir_version)
 
     async def shutdown(self) -> None:
         """Close all connections."""
@@ -178,7 +190,7 @@ class Application:
             self.box,
             metadata=metadata,
             routes=_base_routes(metadata.resource_types),
-            store=Store(self.database, without_history=without_history),
+            store=Store(self.database, without_history=without_history, shared=self._shared),
         )
 
     async def _heard(self, table: str | None) -> None:
@@ -192,48 +204,13 @@ class Application:
         stored = await self.box.store.find("Client", client_id)
         return None if stored is None else stored.resource()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        else:
-            raise NotImplementedError(scope["type"])
+    async def answer(self, request: RawRequest) -> Response:
+        """Answer one request. Never raises."""
+        return await handle(request, self)
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            request = await read_request(scope, receive, self.settings.max_body_bytes)
-        except Disconnected:
-            return
-        except RequestError as error:
-            refused = refuse(scope["raw_path"], error)
-            await send_response(refused, send, accepts_gzip=False, close=True)
-            return
-        response = await handle(request, self)
-        encodings = request.headers.get(b"accept-encoding")
-        accepts_gzip = encodings is not None and b"gzip" in encodings
-        await send_response(response, send, accepts_gzip=accepts_gzip)
-
-    async def _lifespan(self, receive: Receive, send: Send) -> None:
-        while True:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                try:
-                    await self.startup()
-                except Exception as error:  # noqa: BLE001 - the server reports it and ends
-                    self.log.write("box/failed", level="panic", err=type(error).__name__)
-                    sentence = (
-                        str(error)
-                        if isinstance(error, WrongDatabaseError)
-                        else type(error).__name__
-                    )
-                    await send({"type": "lifespan.startup.failed", "message": sentence})
-                    return
-                await send({"type": "lifespan.startup.complete"})
-            elif message["type"] == "lifespan.shutdown":
-                await self.shutdown()
-                await send({"type": "lifespan.shutdown.complete"})
-                return
+    def refuse(self, path: bytes, error: RequestError) -> Response:
+        """Answer a request whose bytes could not be taken in."""
+        return refuse(path, error)
 
 
 class UnsupportedVersionError(ValueError):

@@ -23,6 +23,7 @@ from psycopg import sql
 from boxruntime.app import Application, create_application, layout_for
 from boxruntime.settings import BoxSettings
 from boxruntime.storage.prepare import ensure_prepared
+from tests.in_process import InProcess, exchange
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -114,7 +115,7 @@ class RunningBox:
 
     def client_of(self, auth: tuple[str, str] | None = None, **options: Any) -> httpx.AsyncClient:
         """Return another client of the box; without `auth` it is anonymous."""
-        transport = httpx.ASGITransport(app=self.application, raise_app_exceptions=True)
+        transport = InProcess(self.application)
         return httpx.AsyncClient(transport=transport, base_url=BASE_URL, auth=auth, **options)
 
     async def sql(self, statement: str, *parameters: Any) -> list[asyncpg.Record]:
@@ -129,35 +130,11 @@ class RunningBox:
         self, method: str, target: bytes, headers: dict[str, str] | None = None, body: bytes = b""
     ) -> tuple[int, dict[str, str], bytes]:
         """Send exactly this target: no client library tidies it up on the way."""
-        path, _, query = target.partition(b"?")
-        sent: list[dict[str, Any]] = []
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path.decode("latin-1"),
-            "raw_path": path,
-            "query_string": query,
-            "headers": [
-                (name.lower().encode(), value.encode("latin-1"))
-                for name, value in {
-                    "host": "box.test",
-                    "authorization": BASIC,
-                    **(headers or {}),
-                }.items()
-            ],
-            "scheme": "http",
-            "client": ("127.0.0.1", 1),
-        }
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        async def send(message: dict[str, Any]) -> None:
-            sent.append(message)
-
-        await self.application(scope, receive, send)
-        answered = {k.decode().lower(): v.decode("latin-1") for k, v in sent[0]["headers"]}
-        return sent[0]["status"], answered, b"".join(m.get("body", b"") for m in sent[1:])
+        sent = {"host": "box.test", "authorization": BASIC, **(headers or {})}
+        pairs = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
+        response = await exchange(self.application, method, target, pairs, body)
+        answered = {k.decode().lower(): v.decode("latin-1") for k, v in response.headers}
+        return response.status, answered, response.body
 
     async def forget_everything(self) -> None:
         """Delete all rows written since the start, as test tooling of clients does."""

@@ -14,7 +14,7 @@ from boxruntime.settings import BoxSettings, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from boxruntime.http.server import AsgiApplication
+    from boxruntime.http.connection import Application
 
 
 def preload() -> None:
@@ -22,7 +22,7 @@ def preload() -> None:
     boxruntime.app.preload()
 
 
-def create(environment: Mapping[str, str]) -> AsgiApplication:
+def create(environment: Mapping[str, str]) -> Application:
     """Return the application of one box. Raises HostError if its settings are wrong."""
     try:
         settings = BoxSettings.from_environment(environment)

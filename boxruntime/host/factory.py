@@ -1,4 +1,4 @@
-"""From `module:factory` to a function that makes a box's ASGI application.
+"""From `module:factory` to a function that makes a box's application.
 
 The factory gets the spec's environment. A function `preload()` in the same module, if there is
 one, runs once in the mould and must start no thread, event loop or connection.
@@ -10,9 +10,9 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from boxruntime.http.server import AsgiApplication
+from boxruntime.http.connection import Application
 
-Factory: TypeAlias = Callable[[Mapping[str, str]], AsgiApplication]
+Factory: TypeAlias = Callable[[Mapping[str, str]], Application]
 DEFAULT = "boxruntime.host.application:create"
 
 

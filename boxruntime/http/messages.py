@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import msgspec
 
 
@@ -17,8 +19,8 @@ class RawRequest(msgspec.Struct, frozen=True):
     query: bytes
     headers: dict[bytes, bytes]
     body: bytes
-    scheme: str
     peer: str
+    """Address of who connected; empty for a unix socket."""
 
     def header(self, name: bytes) -> str | None:
         """Return the header's value as Latin-1 text, None when it was not sent."""
@@ -27,11 +29,15 @@ class RawRequest(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """One HTTP response. 204 and 304 have neither body nor Content-Type."""
+    """One HTTP response. 204 and 304 have neither body nor Content-Type.
+
+    `stream`: the body piece by piece instead, until it ends or the client goes away.
+    """
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes = b""
+    stream: AsyncIterator[bytes] | None = None
 
 
 class RequestError(Exception):

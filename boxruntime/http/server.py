@@ -1,8 +1,7 @@
-"""uvicorn behind one function: serve an ASGI application on sockets that are listening already.
+"""One function: serve an application on sockets that are listening already.
 
-What uvicorn's own server does not promise and this one does: sockets may be inherited and shared
-with another process; stopping loses no request; a process without connections ends by itself; an
-idle process never wakes up; oversized request heads are refused before they fill memory.
+What it promises: sockets may be inherited and shared with another process; stopping loses no
+request; a process without connections ends by itself; an idle process never wakes up.
 """
 
 from __future__ import annotations
@@ -14,27 +13,14 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol
 
-import uvicorn.lifespan.on
-import uvicorn.logging
 import uvloop
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
 from boxruntime.contract import Limits
-from boxruntime.http.connection import Connection
-
-AsgiApplication: TypeAlias = Callable[
-    [
-        MutableMapping[str, Any],
-        Callable[[], Awaitable[MutableMapping[str, Any]]],
-        Callable[[MutableMapping[str, Any]], Awaitable[None]],
-    ],
-    Awaitable[None],
-]
+from boxruntime.http.connection import Application, Connection
 
 EXIT_STARTUP_FAILED = 3
 BACKLOG = 4096  # Linux's own upper bound (net.core.somaxconn) since 5.4
@@ -45,9 +31,13 @@ STOP_GRACE_S = 1.0
 """How long, when stopping, an open connection without a request may still begin one."""
 DRAIN_S = 30.0
 """How long, when stopping, a request in flight may take, counted from the end of the grace."""
-LIFESPAN_S = 10.0  # for the application to close its database connections
+SHUTDOWN_S = 10.0  # for the application to close its database connections
 
-_logger = logging.getLogger("uvicorn.error")
+_logger = logging.getLogger("boxruntime.http")
+
+
+class StartupError(Exception):
+    """The application cannot start; the text is for the operator."""
 
 
 class Observer(Protocol):
@@ -64,7 +54,7 @@ class Observer(Protocol):
 
 
 def serve(
-    application: AsgiApplication,
+    application: Application,
     sockets: Sequence[socket.socket],
     *,
     idle_exit_s: float = 0.0,
@@ -77,48 +67,39 @@ def serve(
     process only: connections waiting in the backlog are left to whoever else holds them.
     `idle_exit_s` 0 = never end for lack of connections.
     """
-    _quieten_uvicorn()
-    limits = limits or Limits()
-    config = Config(
-        app=lambda: application,
-        factory=True,
-        interface="asgi3",
-        loop="uvloop",
-        http=Connection,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,  # the pipeline decides what to believe of the edge's headers
-        server_header=False,
-        date_header=True,
-        # Counted with the new connection itself: the limit is the last one served.
-        limit_concurrency=limits.http_connections + 1,
-    )
-    config.load()
-    server = _Server(config, idle_exit_s, observer)
+    server = _Server(application, idle_exit_s, limits or Limits(), observer)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(server.run(sockets))
 
 
-class State(ServerState):
-    """What all connections of a process share."""
+class State:
+    """What all connections of a process share.
 
-    connections: set[Connection]  # type: ignore[assignment]
+    `common_head`: the bytes that stand in the head of every answer.
+    """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, max_connections: int = Limits().http_connections) -> None:
+        self.max_connections = max_connections
+        self.connections: set[Connection] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.common_head = b""
         self.draining = False
         self.on_first_connection: Callable[[], None] = lambda: None
         self.on_last_connection: Callable[[], None] = lambda: None
 
 
 class _Server:
-    def __init__(self, config: Config, idle_exit_s: float, observer: Observer | None) -> None:
-        self._config = config
+    def __init__(
+        self,
+        application: Application,
+        idle_exit_s: float,
+        limits: Limits,
+        observer: Observer | None,
+    ) -> None:
+        self._application = application
         self._idle_exit_s = idle_exit_s
         self._observer = observer
-        self._state = State()
+        self._state = State(limits.http_connections)
         self._state.on_first_connection = self._on_first_connection
         self._state.on_last_connection = self._on_last_connection
         self._changed = asyncio.Event()  # connections came or went, or it is time to stop
@@ -130,13 +111,13 @@ class _Server:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
-        lifespan = uvicorn.lifespan.on.LifespanOn(self._config)
-        await lifespan.startup()
-        if lifespan.should_exit:
+        try:
+            await self._application.startup()
+        except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to serve
+            reason = str(error) if isinstance(error, StartupError) else type(error).__name__
+            _logger.error("The application does not start: %s", reason)  # noqa: TRY400
             return EXIT_STARTUP_FAILED
-        connect = functools.partial(
-            Connection, config=self._config, server_state=self._state, app_state=lifespan.state
-        )
+        connect = functools.partial(Connection, self._application, self._state)
         self._refresh_date()
         listeners = [await _listen(loop, connect, listener) for listener in sockets]
         if self._observer:
@@ -153,7 +134,7 @@ class _Server:
             self._observer.draining()
         await self._drain(STOP_GRACE_S if self._stop_grace_s is None else self._stop_grace_s)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(lifespan.shutdown(), LIFESPAN_S)
+            await asyncio.wait_for(self._application.shutdown(), SHUTDOWN_S)
         return 0
 
     def stop(self, grace_s: float) -> None:
@@ -223,8 +204,7 @@ class _Server:
                 connection.close()
 
     def _refresh_date(self) -> None:
-        date = formatdate(time.time(), usegmt=True).encode()
-        self._state.default_headers = [(b"date", date), *self._config.encoded_headers]
+        self._state.common_head = f"date: {formatdate(time.time(), usegmt=True)}\r\n".encode()
 
 
 async def _listen(
@@ -235,29 +215,3 @@ async def _listen(
     if listener.family == socket.AF_UNIX:
         return await loop.create_unix_server(connect, sock=listener, backlog=BACKLOG)
     return await loop.create_server(connect, sock=listener, backlog=BACKLOG)
-
-
-class _NoValues(logging.Filter):
-    """Replace tracebacks by their place: an exception's text may quote health data."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.exc_info and isinstance(record.exc_info, tuple):
-            error, trace = record.exc_info[1], record.exc_info[2]
-            while trace is not None and trace.tb_next is not None:
-                trace = trace.tb_next
-            place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
-            record.msg = "Unhandled %s at %s."
-            record.args = (type(error).__name__, place)
-            record.exc_info = record.exc_text = None
-        return True
-
-
-def _quieten_uvicorn() -> None:
-    _logger.setLevel(logging.WARNING)
-    _remove_filters(_logger.filters)
-    _logger.addFilter(_NoValues())
-
-
-def _remove_filters(filters: Iterable[Any]) -> None:
-    for known in [f for f in filters if isinstance(f, _NoValues)]:
-        _logger.removeFilter(known)

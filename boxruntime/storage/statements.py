@@ -28,10 +28,12 @@ class Statements(msgspec.Struct, frozen=True):
     """All statements of one table; parameters are named in the comments of `statements_for`."""
 
     read: str
+    read_many: str
     version: str
     ever: str
     create: str
     create_fresh: str
+    create_fresh_many: str
     create_many: str
     update: str
     delete: str
@@ -84,6 +86,8 @@ def statements_for(resource_type: str, *, keeps_history: bool = True) -> Stateme
     return Statements(
         # $1 id
         read=f"SELECT {COLUMNS} FROM {table} WHERE id = $1",
+        # $1 ids
+        read_many=f"SELECT {COLUMNS} FROM {table} WHERE id = ANY($1::text[])",
         # $1 id, $2 txid
         version=(
             f"SELECT {COLUMNS} FROM {table} WHERE id = $1 AND txid = $2 UNION ALL "
@@ -98,6 +102,14 @@ def statements_for(resource_type: str, *, keeps_history: bool = True) -> Stateme
             f"INSERT INTO {table} (id, txid, ts, cts, status, resource) "
             "SELECT $1, stamp.txid, stamp.ts, stamp.ts, 'created', $4::text::jsonb FROM stamp "
             "ON CONFLICT (id) DO NOTHING RETURNING txid, ts, cts, status::text AS status"
+        ),
+        # $1 ids that nobody knows yet, $2 documents; each row draws a version of its own
+        create_fresh_many=(
+            "WITH sent AS MATERIALIZED (SELECT id, document, nextval('transaction_id_seq') AS txid, "
+            "clock_timestamp() AS ts FROM unnest($1::text[], $2::text[]) AS sent(id, document)) "
+            f"INSERT INTO {table} (id, txid, ts, cts, status, resource) "
+            "SELECT id, txid, ts, ts, 'created', document::jsonb FROM sent "
+            "ON CONFLICT (id) DO NOTHING RETURNING id, txid, ts, cts, status::text AS status"
         ),
         # $1 id, $2 txid, $3 ts, $4 document
         create=(

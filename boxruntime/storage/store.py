@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from boxruntime.storage.database import Runner
+    from boxruntime.storage.shared_statements import SharedStatements
 
 VERSION_MISMATCH = "Version Id mismatch"
 MAX_ATTEMPTS = 50  # an upsert meets another's insert or delete a few times in a row
@@ -55,9 +56,17 @@ class Page(NamedTuple):
 class Store:
     """Rows of one box through one runner: the free list, or a transaction's connection."""
 
-    def __init__(self, runner: Runner, *, without_history: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        *,
+        without_history: frozenset[str] = frozenset(),
+        shared: SharedStatements | None = None,
+    ) -> None:
+        """`shared`: lets requests share statements; only for a runner that is no transaction."""
         self.runner = runner
         self.without_history = without_history
+        self._shared = shared
         self._stamp: Stamp | None = None
 
     @classmethod
@@ -79,6 +88,9 @@ class Store:
 
     async def find(self, resource_type: str, id_: str) -> Stored | None:
         """Return the current version, None if there is none."""
+        if self._shared is not None:
+            record = await self._shared.read(resource_type, id_)
+            return None if record is None else stored_from(record)
         records = await self.runner.run(self._sql(resource_type).read, id_)
         return stored_from(records[0]) if records else None
 
@@ -187,17 +199,21 @@ class Store:
         """
         document = document_of(resource)
         text = encode_json(document).decode()
-        statements = self._sql(resource_type)
-        records = await self.runner.run(
-            statements.create_fresh if fresh else statements.create,
-            id_,
-            self._stamp and self._stamp.txid,
-            self._stamp and self._stamp.ts,
-            text,
-        )
-        if not records:
+        if fresh and self._shared is not None:
+            record = await self._shared.create(resource_type, id_, text)
+        else:
+            statements = self._sql(resource_type)
+            records = await self.runner.run(
+                statements.create_fresh if fresh else statements.create,
+                id_,
+                self._stamp and self._stamp.txid,
+                self._stamp and self._stamp.ts,
+                text,
+            )
+            record = records[0] if records else None
+        if record is None:
             raise OutcomeError(Fault.CONFLICT, "The resource exists already.")
-        return written(resource_type, id_, records[0], document, text)
+        return written(resource_type, id_, record, document, text)
 
     async def create_many(
         self, resource_type: str, resources: Sequence[tuple[str, dict[str, Any]]]

@@ -1,40 +1,38 @@
-"""`python -m tests.load.hello PORT`: the least that uvicorn can do, the floor of every request.
+"""`python -m tests.load.hello PORT`: the box's own HTTP server with nothing behind it.
 
-GET answers a body of 2 kB, anything else echoes what was sent: raw ASGI, one worker, no
-framework, no access log.
+GET answers a body of 2 kB, anything else echoes what was sent.
 """
 
 from __future__ import annotations
 
+import socket
 import sys
 
-import uvicorn
+from boxruntime.http.messages import RawRequest, RequestError, Response
+from boxruntime.http.server import BACKLOG, serve
 
-BODY = b"x" * 2008
-_TYPE = (b"content-type", b"application/json")
+_HEADERS = [(b"content-type", b"application/json")]
 
 
-async def application(scope, receive, send):
-    body = BODY
-    if scope["method"] != "GET":
-        body, more = b"", True
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": 200, "headers": [_TYPE, length]})
-    await send({"type": "http.response.body", "body": body})
+class Hello:
+    """Answers at once."""
+
+    max_body_bytes = 2**20
+
+    async def startup(self) -> None:
+        pass
+
+    async def shutdown(self) -> None:
+        pass
+
+    async def answer(self, request: RawRequest) -> Response:
+        body = b"x" * 2008 if request.method == "GET" else request.body
+        return Response(200, _HEADERS, body)
+
+    def refuse(self, _path: bytes, error: RequestError) -> Response:
+        return Response(error.status, [])
 
 
 if __name__ == "__main__":
-    uvicorn.run(
-        application,
-        host="127.0.0.1",
-        port=int(sys.argv[1]),
-        loop="uvloop",
-        http="httptools",
-        lifespan="off",
-        access_log=False,
-        log_level="warning",
-    )
+    listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=BACKLOG)
+    sys.exit(serve(Hello(), [listener]))

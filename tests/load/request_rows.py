@@ -53,7 +53,7 @@ class Bench(NamedTuple):
 
 
 def http_rows(bench: Bench) -> list[Row]:
-    """Measure uvicorn alone: what any request costs before anybody looks at it."""
+    """Measure the HTTP server alone: what any request costs before anybody looks at it."""
     bodies = [encode_json(patient) for patient in payloads.patients()]
     get = bench.generator.prepare("hello-get", [payloads.http_request("GET", "/")])
     echo = bench.generator.prepare(

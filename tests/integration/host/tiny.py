@@ -6,6 +6,9 @@ import os
 import time
 from pathlib import Path
 
+from boxruntime.http.messages import Response
+from boxruntime.http.server import StartupError
+
 PRELOADED = {"at": 0.0}
 
 
@@ -20,30 +23,28 @@ def create(environment):
 
 
 class Tiny:
+    max_body_bytes = 2**30
+
     def __init__(self, environment):
         self.environment = environment
         self.started = time.time()
 
-    async def __call__(self, scope, receive, send):
-        if scope["type"] == "lifespan":
-            await receive()
-            await send({"type": "lifespan.startup.complete"})
-            await receive()
-            await send({"type": "lifespan.shutdown.complete"})
-            return
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
-        result = await self.answer(scope["path"], body)
-        data = json.dumps(result).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(data))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": data})
+    async def startup(self):
+        if self.environment.get("TINY_FAIL") == "startup":
+            raise StartupError("told to fail")
 
-    async def answer(self, path, body):
+    async def shutdown(self):
+        pass
+
+    async def answer(self, request):
+        result = await self.result(request.path.decode(), request.body)
+        data = json.dumps(result).encode()
+        return Response(200, [(b"content-type", b"application/json")], data)
+
+    def refuse(self, _path, error):
+        return Response(error.status, [(b"content-type", b"text/plain")], error.message.encode())
+
+    async def result(self, path, body):
         if path == "/slow":
             await asyncio.sleep(1.5)
         if path == "/crash":

@@ -162,3 +162,34 @@ async def test_a_transaction_of_two_writers_to_new_ids(box):
     answers = await asyncio.gather(*(box.client.post("/", json=bundle) for bundle in bundles))
     assert {answer.status_code for answer in answers} <= {200, 409}
     assert 200 in {answer.status_code for answer in answers}
+
+
+async def test_many_clients_reading_and_creating_at_once(box):
+    made = await asyncio.gather(
+        *(
+            box.client.post("/fhir/Patient", json={"name": [{"family": f"n{n}"}]})
+            for n in range(200)
+        )
+    )
+    assert {answer.status_code for answer in made} == {201}
+    patients = [answer.json() for answer in made]
+    assert len({patient["meta"]["versionId"] for patient in patients}) == 200
+    read = await asyncio.gather(
+        *(box.client.get(f"/fhir/Patient/{patient['id']}") for patient in patients),
+        box.client.get("/fhir/Patient/nobody"),
+    )
+    assert [answer.json() for answer in read[:-1]] == patients
+    assert read[-1].status_code == 404
+
+
+async def test_a_create_that_fails_takes_no_other_along(box):
+    bodies = [{"resourceType": "Observation", "status": "final", "code": {"text": "x"}}] * 20
+    huge = '{"status":"final","code":{"text":"x"},"valueQuantity":{"value":1e999999}}'
+    answers = await asyncio.gather(
+        *(box.client.post("/fhir/Observation", json=body) for body in bodies),
+        box.client.post(
+            "/fhir/Observation", content=huge, headers={"content-type": "application/json"}
+        ),
+    )
+    assert [answer.status_code for answer in answers] == [201] * 20 + [422]
+    assert "outside the range" in answers[-1].text  # said by PostgreSQL, not by the validator

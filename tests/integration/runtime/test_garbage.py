@@ -141,11 +141,9 @@ async def test_bodies_too_large(make_box):
             (big, JSON),
             (gzip.compress(big), {**JSON, "content-encoding": "gzip"}),
             (gzip.compress(b"[" + b" " * 50_000_000), {**JSON, "content-encoding": "gzip"}),
-            (b"", {**JSON, "content-length": "99999999999"}),
         ):
             answer = await box.raw("POST", b"/fhir/Patient", headers, body)
             look_at(*answer, "/fhir", 413)
-            assert answer[1]["connection"] == "close"
         assert (await box.client.post("/fhir/Patient", json=OAK)).status_code == 201
 
 
@@ -159,8 +157,6 @@ async def test_compressed_bodies(box):
         look_at(*answer, "/fhir", 400)
     answer = await box.raw("POST", b"/fhir/Patient", {**JSON, "content-encoding": "br"}, packed)
     look_at(*answer, "/fhir", 415)
-    answer = await box.raw("POST", b"/fhir/Patient", {**JSON, "content-length": "many"}, packed)
-    look_at(*answer, "/fhir", 400)
 
 
 async def test_answers_are_compressed_for_those_who_ask(box):

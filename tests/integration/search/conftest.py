@@ -23,6 +23,7 @@ from boxruntime.storage.schema import schema_ddl
 from boxruntime.storage.search.compile import compile_search
 from boxruntime.storage.search.indexes import type_indexes
 from boxruntime.storage.search.run import prepare_query
+from tests.in_process import InProcess
 from tests.integration.search.data import ROWS
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ async def client(postgres):
                 )
     authorization = "Basic " + base64.b64encode(b"root:secret-of-tests").decode()
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app=application),
+        transport=InProcess(application),
         base_url=BASE,
         headers={"authorization": authorization},
     ) as opened:
