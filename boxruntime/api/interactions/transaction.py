@@ -28,6 +28,7 @@ from boxruntime.api.intake import ValidResource, check_references, take_resource
 from boxruntime.api.interactions.create import existing
 from boxruntime.api.interactions.delete import delete_found
 from boxruntime.api.interactions.update import update_found
+from boxruntime.api.turns import Turns
 from boxruntime.api.wished_ids import WishedIds, is_wish
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 from boxruntime.storage.errors import RETRYABLE, LostRaceError, outcome_of
@@ -74,15 +75,23 @@ async def _batch(call: Call, box: Box, entries: list[Any]) -> Result:
 async def _transaction(call: Call, box: Box, raw_entries: list[Any]) -> Result:
     async def work(inner: Box) -> dict[str, Any]:
         rewrite: dict[str, str] = {}
-        entries = [_read(call, inner, index, raw, rewrite) for index, raw in enumerate(raw_entries)]
+        turns = Turns()
+        entries = []
+        for index, raw in enumerate(raw_entries):
+            entries.append(_read(call, inner, index, raw, rewrite))
+            await turns.pass_on()
         await _resolve(call, inner, entries, rewrite)
         await _run_all(inner, _in_order(call, entries))
+        rendered = []
+        for entry in entries:
+            rendered.append(render_entry(inner, entry))
+            await turns.pass_on()
         stamp = inner.store.stamp
         return {
             "resourceType": "Bundle",
             "id": str(stamp.txid if stamp else ""),
             "type": "transaction-response",
-            "entry": [render_entry(inner, entry) for entry in entries],
+            "entry": rendered,
         }
 
     answer = await atomically(box, call.dialect, work, one_version=True)
@@ -240,7 +249,9 @@ async def _run_all(box: Box, entries: list[Entry]) -> None:
     """Run the entries in this order; every failure names its entry."""
     waiting = _Waiting(box)
     transaction = _transaction_of(box)
+    turns = Turns()
     for entry in entries:
+        await turns.pass_on()
         transaction.entry = entry.index
         if not _is_plain_create(entry):
             await waiting.flush()

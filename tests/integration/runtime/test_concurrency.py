@@ -193,3 +193,19 @@ async def test_a_create_that_fails_takes_no_other_along(box):
     )
     assert [answer.status_code for answer in answers] == [201] * 20 + [422]
     assert "outside the range" in answers[-1].text  # said by PostgreSQL, not by the validator
+
+
+async def test_a_large_transaction_lets_others_have_their_turn(box):
+    entry = {
+        "resource": {"resourceType": "Patient"},
+        "request": {"method": "POST", "url": "Patient"},
+    }
+    large = {"resourceType": "Bundle", "type": "transaction", "entry": [entry] * 3000}
+    transaction = asyncio.ensure_future(box.client.post("/fhir", json=large))
+    answered = 0
+    while not transaction.done():
+        assert (await box.client.get("/fhir/Patient/nobody")).status_code == 404
+        answered += 1
+    assert (await transaction).status_code == 200
+    # Without turns it is 3 or 4: one each time the transaction waits for the database.
+    assert answered > 20
