@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from infra.postgres import PostgresCluster
-from tests.load import box_rows, figures, request_rows, servers
+from tests.load import box_rows, core_rows, figures, request_rows, servers
 from tests.load.figures import Figures
 from tests.load.floors import BareDatabase
 from tests.load.generator import Generator
@@ -52,6 +52,8 @@ def run(scale: Scale, say: Callable[[str], None], generator: str | None = None) 
         rows = [
             *request_rows.request_rows(bench, http_get, http_post),
             *request_rows.bundle_rows(bench),
+            *core_rows.conversion_rows(bench),
+            *core_rows.interaction_rows(bench, http_get, http_post),
         ]
         rows.extend(box_rows.box_rows(bench, cluster, host, directory))
         say("stopping, removing files")

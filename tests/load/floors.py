@@ -49,6 +49,9 @@ class Written(NamedTuple):
         return sum(len(ids) for ids, _ in self.by_type.values())
 
 
+GROWTH = 50_000  # rows of one statement
+
+
 class _Link:
     """One connection with its prepared statements, as the box keeps them."""
 
@@ -142,6 +145,34 @@ class BareDatabase:
 
         return self._repeat(statements_for("Patient").update, parameters, connections, seconds)
 
+    def history(self, ids: Sequence[str], *, connections: int, seconds: float) -> Floor:
+        """Select all versions of a row."""
+        turn = itertools.cycle(ids)
+        sql = f"{statements_for('Patient').versions} WHERE v.id = $1 ORDER BY txid DESC LIMIT 100"
+        return self._repeat(sql, lambda: (next(turn),), connections, seconds)
+
+    def grow(self, rows: int) -> int:
+        """Fill the table of observations up to `rows` from those in it; return the number added.
+
+        They differ in their time, as those of a busy ward do.
+        """
+        (row,) = self._fetch("SELECT count(*) FROM observation")
+        missing = rows - int(row[0])
+        for start in range(0, missing, GROWTH):
+            last = min(start + GROWTH, missing) - 1
+            self._fetch(
+                "WITH sample AS (SELECT array_agg(resource) AS rows FROM "
+                "(SELECT resource FROM observation ORDER BY txid LIMIT 400) AS first) "
+                "INSERT INTO observation (id, txid, status, resource) "
+                "SELECT gen_random_uuid()::text, nextval('transaction_id_seq'), 'created', "
+                "jsonb_set(rows[1 + n % cardinality(rows)], '{effective}', jsonb_build_object("
+                "'dateTime', to_char(timestamp '2010-01-01' + n * interval '7 minutes', "
+                """'YYYY-MM-DD"T"HH24:MI:SS"Z"'))) """
+                f"FROM sample, generate_series({start}, {last}) AS n"
+            )
+        self._fetch("ANALYZE observation")
+        return max(missing, 0)
+
     def transactions(self, written: Sequence[Written], *, connections: int) -> Floor:
         """Insert what transactions of the box wrote once more, under fresh ids.
 
@@ -202,7 +233,7 @@ class BareDatabase:
     def _fetch(self, sql: str) -> list[asyncpg.Record]:
         async def run() -> list[asyncpg.Record]:
             await self._open(1)
-            return await self._links[0].connection.fetch(sql)
+            return await self._links[0].connection.fetch(sql, timeout=600)
 
         return self._runner.run(run())
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from boxruntime.fhir.json_text import decode_json, encode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 SYNTHEA = Path(__file__).parents[1] / "data" / "synthea"
 CLIENT_ID, CLIENT_SECRET = "bench", "not-a-secret-bench-only"
@@ -29,6 +29,11 @@ _TYPES_OF_100 = (
     *(("Organization", 2), ("Practitioner", 5), ("Patient", 5), ("Encounter", 13)),
     *(("Observation", 50), ("Condition", 10), ("Procedure", 10), ("MedicationRequest", 5)),
 )
+_ANYBODY = {
+    "Patient": ["Patient/x"],
+    "Practitioner": ["Practitioner/x"],
+    "Encounter": ["Encounter/x"],
+}
 
 
 class Bundle(NamedTuple):
@@ -64,6 +69,33 @@ def bundles_of_100(count: int) -> list[Bundle]:
     """Return transactions of 100 resources of eight types that refer to each other."""
     draw = random.Random(100)
     return [_bundle(draw) for _ in range(count)]
+
+
+def bundles_of_1000(count: int) -> list[Bundle]:
+    """Return transactions of 1,000 resources, of each type ten times as many."""
+    draw = random.Random(1000)
+    return [_bundle(draw, times=10) for _ in range(count)]
+
+
+def observations(patients: Sequence[str], count: int = 400) -> list[dict[str, Any]]:
+    """Return different vital signs of the patients with these ids."""
+    draw = random.Random(7)
+    found = []
+    for _ in range(count):
+        resource = _resource("Observation", draw, _ANYBODY)
+        del resource["encounter"], resource["performer"]
+        resource["subject"] = {"reference": f"Patient/{draw.choice(patients)}"}
+        found.append({"resourceType": "Observation"} | resource)
+    return found
+
+
+def synthea_resources(count: int) -> list[dict[str, Any]]:
+    """Return the resources of the first Synthea patients, as they are published."""
+    found = []
+    for path in sorted(SYNTHEA.glob("*.json.gz"))[:count]:
+        bundle = decode_json(gzip.decompress(path.read_bytes()))
+        found.extend(entry["resource"] for entry in bundle["entry"])
+    return found
 
 
 def synthea(count: int) -> list[Bundle]:
@@ -162,11 +194,11 @@ def _patient(draw: random.Random) -> dict[str, Any]:
     }
 
 
-def _bundle(draw: random.Random) -> Bundle:
+def _bundle(draw: random.Random, times: int = 1) -> Bundle:
     urls: dict[str, list[str]] = {}
     entries = []
     for resource_type, count in _TYPES_OF_100:
-        for _ in range(count):
+        for _ in range(count * times):
             url = f"urn:uuid:{uuid.UUID(int=draw.getrandbits(128), version=4)}"
             urls.setdefault(resource_type, []).append(url)
             resource = {"resourceType": resource_type} | _resource(resource_type, draw, urls)

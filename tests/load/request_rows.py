@@ -83,7 +83,7 @@ def request_rows(bench: Bench, http_get: Row, http_post: Row) -> list[Row]:
     documents = [document for _, document in known[: payloads.PATIENTS]]
     few = scale.DATABASE_CONNECTIONS
     return [
-        _measure(
+        measure(
             bench,
             "create, /fhir",
             create,
@@ -91,7 +91,7 @@ def request_rows(bench: Bench, http_get: Row, http_post: Row) -> list[Row]:
             http_post,
             target=3500,
         ),
-        _measure(
+        measure(
             bench,
             "read by id, /fhir",
             bench.generator.prepare("read", [request("GET", f"/fhir/Patient/{i}") for i in ids]),
@@ -99,14 +99,14 @@ def request_rows(bench: Bench, http_get: Row, http_post: Row) -> list[Row]:
             http_get,
             target=9000,
         ),
-        _measure(
+        measure(
             bench,
             "read by id, /",
             bench.generator.prepare("read-root", [request("GET", f"/Patient/{i}") for i in ids]),
             lambda s: bench.database.read(ids, connections=few, seconds=s),
             http_get,
         ),
-        _measure(
+        measure(
             bench,
             "update, /fhir",
             bench.generator.prepare("update", _updates(ids)),
@@ -130,10 +130,8 @@ def bundle_rows(bench: Bench) -> list[Row]:
     """Measure transactions; rates are resources per second."""
     sizes = bench.scale
     return [
-        _measure_bundles(
-            bench, "transaction of 100, /fhir", payloads.bundles_of_100(sizes.bundles)
-        ),
-        _measure_bundles(bench, "Synthea bundles, /fhir", payloads.synthea(sizes.synthea)),
+        measure_bundles(bench, "transaction of 100, /fhir", payloads.bundles_of_100(sizes.bundles)),
+        measure_bundles(bench, "Synthea bundles, /fhir", payloads.synthea(sizes.synthea)),
     ]
 
 
@@ -174,7 +172,7 @@ def _posts(bundles: Sequence[Bundle]) -> list[bytes]:
     return [payloads.http_request("POST", "/fhir", bundle.body) for bundle in bundles]
 
 
-def _measure(
+def measure(
     bench: Bench,
     name: str,
     requests: Path,
@@ -182,7 +180,9 @@ def _measure(
     http: Row,
     *,
     target: float | None = None,
+    statement: str = "its SQL statement",
 ) -> Row:
+    """Measure requests, and in turn with them what PostgreSQL has to do for them."""
     bench.say(name)
     floor(WARM_UP_S)
     samples, floors = [], []
@@ -192,8 +192,7 @@ def _measure(
     row = row_of(name, samples, target)
     row.floor = [one.rate for one in floors]
     row.floor_name = (
-        f"its SQL statement over asyncpg, {scale.DATABASE_CONNECTIONS} connections; "
-        f"CPU with {http.name}"
+        f"{statement} over asyncpg, {scale.DATABASE_CONNECTIONS} connections; CPU with {http.name}"
     )
     bare = _floor_cpu(floors)
     http_us = http.cpu.app_us if http.cpu else 0.0
@@ -201,7 +200,8 @@ def _measure(
     return row
 
 
-def _measure_bundles(bench: Bench, name: str, bundles: Sequence[Bundle]) -> Row:
+def measure_bundles(bench: Bench, name: str, bundles: Sequence[Bundle]) -> Row:
+    """Measure transactions in resources per second, each sent once."""
     bench.say(name)
     path = bench.generator.prepare(
         name.split(",", maxsplit=1)[0].replace(" ", "-"), _posts(bundles)

@@ -19,6 +19,8 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     """Transaction bundles of 100 sent in one measurement."""
     synthea: int
     """Synthea patients loaded in one measurement."""
+    grown_rows: int
+    """Rows of the table that a create and a read are measured on once more."""
     boxes: int
     """Boxes created."""
     wakes: int
@@ -33,6 +35,7 @@ FULL = Scale(
     bundle_runs=3,
     bundles=24,
     synthea=16,
+    grown_rows=1_000_000,
     boxes=3,
     wakes=12,
     forks=30,
@@ -45,6 +48,7 @@ QUICK = Scale(
     bundle_runs=1,
     bundles=12,
     synthea=6,
+    grown_rows=20_000,
     boxes=2,
     wakes=5,
     forks=10,
@@ -57,6 +61,7 @@ SMALLEST = Scale(
     bundle_runs=1,
     bundles=4,
     synthea=1,
+    grown_rows=1_000,
     boxes=1,
     wakes=2,
     forks=2,
