@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 A = TypeVar("A")
 R = TypeVar("R")
 
-IN_FLIGHT = 1
-"""Statements of one group that run at a time: one for PostgreSQL's core, one on its way."""
 MAX_ITEMS = 64
+PATIENCE_S = 0.02
+"""How long items wait for one statement. It may be held up by a lock that does not concern them."""
+MAX_IN_FLIGHT = 4
 
 _OWN_FAULT = ("22", "23", "40")
 """SQLSTATE classes that one item of a group can be guilty of: data, constraints, conflicts."""
@@ -32,13 +33,14 @@ _OWN_FAULT = ("22", "23", "40")
 class Group(Generic[A, R]):
     """Runs `run_many` for items from many tasks; it answers a result for each item, in order."""
 
-    __slots__ = ("_in_flight", "_run_many", "_scheduled", "_tasks", "_waiting")
+    __slots__ = ("_in_flight", "_run_many", "_scheduled", "_tasks", "_timer", "_waiting")
 
     def __init__(self, run_many: Callable[[list[A]], Awaitable[list[R]]]) -> None:
         self._run_many = run_many
         self._waiting: list[tuple[A, asyncio.Future[R]]] = []
         self._in_flight = 0
         self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def run(self, item: A) -> asyncio.Future[R]:
@@ -46,7 +48,10 @@ class Group(Generic[A, R]):
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[R] = loop.create_future()
         self._waiting.append((item, turn))
-        if not self._scheduled and self._in_flight < IN_FLIGHT:
+        if self._in_flight:
+            if self._timer is None:
+                self._timer = loop.call_later(PATIENCE_S, self._overtake)
+        elif not self._scheduled:
             # At the end of this turn of the loop: requests that came in together stay together.
             self._scheduled = True
             loop.call_soon(self._start)
@@ -54,12 +59,25 @@ class Group(Generic[A, R]):
 
     def _start(self) -> None:
         self._scheduled = False
-        while self._waiting and self._in_flight < IN_FLIGHT:
-            batch, self._waiting = self._waiting[:MAX_ITEMS], self._waiting[MAX_ITEMS:]
-            self._in_flight += 1
-            task = asyncio.ensure_future(self._serve(batch))
-            self._tasks.add(task)  # the loop itself would forget it
-            task.add_done_callback(self._tasks.discard)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._waiting:
+            return
+        batch, self._waiting = self._waiting[:MAX_ITEMS], self._waiting[MAX_ITEMS:]
+        self._in_flight += 1
+        task = asyncio.ensure_future(self._serve(batch))
+        self._tasks.add(task)  # the loop itself would forget it
+        task.add_done_callback(self._tasks.discard)
+        if self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._overtake)
+
+    def _overtake(self) -> None:
+        self._timer = None
+        if self._in_flight < MAX_IN_FLIGHT:
+            self._start()
+        else:
+            self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._overtake)
 
     async def _serve(self, batch: list[tuple[A, asyncio.Future[R]]]) -> None:
         try:

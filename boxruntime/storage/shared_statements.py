@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from boxruntime.storage.groups import Group
 from boxruntime.storage.statements import statements_for
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     import asyncpg
 
@@ -25,6 +26,7 @@ class SharedStatements:
         self._database = database
         self._reads: dict[str, Group[str, asyncpg.Record | None]] = {}
         self._creates: dict[str, Group[tuple[str, str], asyncpg.Record | None]] = {}
+        self._targets: dict[str, Group[str, bool]] = {}
 
     async def read(self, resource_type: str, id_: str) -> asyncpg.Record | None:
         """Return the current row, None if there is none."""
@@ -33,6 +35,22 @@ class SharedStatements:
     async def create(self, resource_type: str, id_: str, text: str) -> asyncpg.Record | None:
         """Insert a document under a fresh id and return its columns; None = the id is in use."""
         return await _group(self._creates, resource_type, self._create_many).run((id_, text))
+
+    async def existing(self, wanted: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return which of the (type, id) pairs exist; all types are looked up at once."""
+        pairs = list(wanted)
+        found = await asyncio.gather(
+            *(
+                _group(self._targets, resource_type, self._exist).run(id_)
+                for resource_type, id_ in pairs
+            )
+        )
+        return {pair for pair, exists in zip(pairs, found, strict=True) if exists}
+
+    async def _exist(self, resource_type: str, ids: list[str]) -> list[bool]:
+        records = await self._database.run(statements_for(resource_type).existing, ids)
+        found = {record["id"] for record in records}
+        return [id_ in found for id_ in ids]
 
     async def _read_many(self, resource_type: str, ids: list[str]) -> list[asyncpg.Record | None]:
         statements = statements_for(resource_type)

@@ -121,6 +121,10 @@ class Store:
 
     async def existing(self, wanted: Mapping[str, Iterable[str]]) -> set[tuple[str, str]]:
         """Return which of the given ids by type exist, as (type, id)."""
+        if self._shared is not None:
+            return await self._shared.existing(
+                (resource_type, id_) for resource_type, ids in wanted.items() for id_ in set(ids)
+            )
         found: set[tuple[str, str]] = set()
         for resource_type, ids in wanted.items():
             records = await self.runner.run(self._sql(resource_type).existing, list(set(ids)))

@@ -85,3 +85,21 @@ async def test_a_client_that_goes_away_takes_nobody_along():
     statement.gate.set()
     assert await staying == 4
     assert going.cancelled()
+
+
+async def test_items_do_not_wait_for_a_statement_that_hangs():
+    hanging = asyncio.Event()
+
+    async def run_many(items):
+        if 0 in items:
+            await hanging.wait()
+        return items
+
+    group = Group(run_many)
+    stuck = group.run(0)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert await asyncio.wait_for(asyncio.gather(group.run(1), group.run(2)), 5) == [1, 2]
+    assert not stuck.done()
+    hanging.set()
+    assert await stuck == 0
