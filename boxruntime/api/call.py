@@ -13,11 +13,11 @@ import msgspec
 from boxruntime.fhir.json_text import decode_json
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 from boxruntime.http.messages import RequestError
-from boxruntime.http.negotiation import Format, request_format
+from boxruntime.http.negotiation import Format, media_type, request_format
 from boxruntime.http.yaml_text import YamlError, decode_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Container, Mapping
 
     from boxruntime.access.principal import Principal
     from boxruntime.api.box import Box
@@ -74,7 +74,7 @@ class Body:
     `within`: the body that an entry's `value` was taken from.
     """
 
-    __slots__ = ("_content_type", "_is_json", "_may_hold_nul", "_value", "_within", "raw")
+    __slots__ = ("_is_json", "_may_hold_nul", "_value", "_within", "content_type", "raw")
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Body:
         within: Body | None = None,
     ) -> None:
         self.raw = raw
-        self._content_type = content_type
+        self.content_type = content_type
         self._value = value
         self._within = within
         self._is_json = False
@@ -94,10 +94,13 @@ class Body:
     def is_empty(self) -> bool:
         return self._value is _UNPARSED and not self.raw.strip()
 
-    def value(self) -> Any:
-        """Return the parsed body; an empty one is {}. Raises OutcomeError 400 or 415."""
+    def value(self, also: Container[str] = ()) -> Any:
+        """Return the parsed body; an empty one is {}. Raises OutcomeError 400 or 415.
+
+        `also`: media types beside the usual ones whose bodies are JSON.
+        """
         if self._value is _UNPARSED:
-            self._value = self._parse()
+            self._value = self._parse(also)
         return self._value
 
     def compact(self) -> bytes | None:
@@ -118,11 +121,12 @@ class Body:
             self._may_hold_nul = not self._is_json or b"\\u0000" in self.raw
         return self._may_hold_nul
 
-    def _parse(self) -> Any:
+    def _parse(self, also: Container[str]) -> Any:
         if self.is_empty:
             return {}
         try:
-            declared = request_format(self._content_type)
+            is_json = media_type(self.content_type) in also
+            declared = Format.JSON if is_json else request_format(self.content_type)
         except RequestError as error:
             raise OutcomeError(Fault.UNSUPPORTED_MEDIA_TYPE, error.message) from None
         if declared is not Format.YAML:

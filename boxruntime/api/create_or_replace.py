@@ -18,6 +18,7 @@ from boxruntime.api.preconditions import (
     requires_existing,
 )
 from boxruntime.fhir.outcome import Fault, OutcomeError
+from boxruntime.storage.errors import LostRaceError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -58,6 +59,29 @@ async def replace(call: Call, box: Box, valid: ValidResource, id_: str) -> Resul
 
     stored = await _write(call, box, valid, work)
     return Result(status=200 if stored.status == "updated" else 201, stored=stored, is_write=True)
+
+
+async def replace_version(call: Call, box: Box, valid: ValidResource, replaced: Stored) -> Result:
+    """Store `valid` as the version after `replaced`, which it was made from: 200.
+
+    Raises LostRaceError if another write came first.
+    """
+
+    async def work(inner: Box) -> Stored:
+        await check_references(call, inner, valid.type, valid.references)
+        try:
+            return await inner.store.update(
+                valid.type,
+                replaced.id,
+                valid.resource,
+                if_match=frozenset({replaced.txid}),
+                dialect=call.dialect,
+            )
+        except OutcomeError:  # with `if_match` it can only be the mismatch
+            raise LostRaceError from None
+
+    stored = await _write(call, box, valid, work)
+    return Result(status=200, stored=stored, is_write=True)
 
 
 async def _write(

@@ -11,6 +11,7 @@ from boxruntime.api.interactions.capabilities import capabilities
 from boxruntime.api.interactions.create import create
 from boxruntime.api.interactions.delete import conditional_delete, delete
 from boxruntime.api.interactions.history import history_instance, history_system, history_type
+from boxruntime.api.interactions.patch import conditional_patch, patch
 from boxruntime.api.interactions.read import read, vread
 from boxruntime.api.interactions.search import (
     search_compartment,
@@ -48,6 +49,8 @@ ROUTES: tuple[Route, ...] = tuple(
         ("POST",   "/{type}",                     I.CREATE,           create,             "Create",            "FhirCreate",            False),
         ("PUT",    "/{type}/{id}",                I.UPDATE,           update,             "Update",            "FhirUpdate",            False),
         ("PUT",    "/{type}",                     I.UPDATE,           conditional_update, "ConditionalUpdate", "FhirConditionalUpdate", False),
+        ("PATCH",  "/{type}/{id}",                I.PATCH,            patch,              "Patch",             "FhirPatch",             False),
+        ("PATCH",  "/{type}",                     I.PATCH,            conditional_patch,  "ConditionalPatch",  "FhirConditionalPatch",  False),
         ("DELETE", "/{type}/{id}",                I.DELETE,           delete,             "Delete",            "FhirDelete",            False),
         ("DELETE", "/{type}",                     I.DELETE,           conditional_delete, "ConditionalDelete", "FhirConditionalDelete", False),
         ("POST",   "/",                           I.BUNDLE,           bundle,             "Transaction",       "FhirTransaction",       False),

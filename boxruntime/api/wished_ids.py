@@ -31,8 +31,8 @@ class WishedIds:
         """Look up all wishes of a Bundle, one statement a type."""
         wishes: dict[str, set[str]] = defaultdict(set)
         for entry in entries:
-            id_ = stated_id(entry.call)
-            if id_ is not None and is_wish(entry):
+            id_ = stated_id(entry.call) if is_wish(entry) else None
+            if id_ is not None:
                 wishes[entry.call.type].add(id_)
         return cls(await box.store.existing(wishes))
 

@@ -28,7 +28,7 @@ def test_operation_ids_are_unique():
 
 def test_the_documented_ids_are_there():
     ids = {id_ for id_, _ in operations()}
-    for name in ("Read", "Search", "Create", "Update", "Delete", "Transaction"):
+    for name in ("Read", "Search", "Create", "Update", "Patch", "Delete", "Transaction"):
         assert {name, f"Fhir{name}"} <= ids
     assert {"FhirVread", "FhirHistory"} <= ids
 
@@ -94,6 +94,7 @@ async def test_the_facts_of_the_capability_statement(box):
     assert statement["resourceType"] == "CapabilityStatement"
     assert (statement["status"], statement["kind"]) == ("active", "instance")
     assert statement["fhirVersion"] == "4.0.1"
+    assert statement["patchFormat"] == ["json-patch", "merge-patch"]
     assert statement["implementation"]["url"] == "http://box.test/fhir"
     patient = next(r for r in statement["rest"][0]["resource"] if r["type"] == "Patient")
     facts = {

@@ -27,6 +27,7 @@ from boxruntime.api.entry_references import refers_to, relative_targets
 from boxruntime.api.intake import ValidResource, check_references, take_resource
 from boxruntime.api.interactions.create import existing
 from boxruntime.api.interactions.delete import delete_found
+from boxruntime.api.interactions.patch import patch_found
 from boxruntime.api.interactions.update import update_found
 from boxruntime.api.turns import Turns
 from boxruntime.api.wished_ids import WishedIds, is_wish
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from boxruntime.api.box import Box, Transaction
 
 _REPLACING = frozenset({Interaction.UPDATE, Interaction.PATCH, Interaction.DELETE})
+_KEEPING = frozenset({Interaction.UPDATE, Interaction.PATCH})
+_NEVER_CREATING = frozenset({Interaction.PATCH, Interaction.DELETE})
 _VERB_ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
 
 
@@ -63,7 +66,7 @@ async def _batch(call: Call, box: Box, entries: list[Any]) -> Result:
         except RecursionError:
             known = OutcomeError(Fault.UNPROCESSABLE, "The resource is nested too deeply.")
             rendered.append(render_failure(now, call.dialect, known))
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, LostRaceError, OSError) as error:
             failure = outcome_of(error)
             if failure is None:
                 raise
@@ -151,7 +154,7 @@ async def _target(
     `made` remembers the creates by their criteria, so that two alike create one resource.
     """
     inner = entry.call
-    if inner.route.interaction is Interaction.UPDATE and "id" in inner.parameters:
+    if inner.route.interaction in _KEEPING and "id" in inner.parameters:
         return inner.id
     condition = condition_of(inner)
     if condition is None:
@@ -162,7 +165,7 @@ async def _target(
         return None
     entry.searched = True
     entry.found = await find_one(inner, box, condition)
-    if entry.found is None and inner.route.interaction is not Interaction.DELETE:
+    if entry.found is None and inner.route.interaction not in _NEVER_CREATING:
         key = repr((inner.type, sorted(condition)))
         if inner.route.interaction is Interaction.CREATE and key in made:
             entry.found = made[key]
@@ -173,13 +176,10 @@ async def _target(
 
 
 def condition_of(call: Call) -> Condition | None:
-    """Return the criteria of a conditional create, update or delete."""
+    """Return the criteria of a conditional create, update, patch or delete."""
     if call.route.interaction is Interaction.CREATE:
         return create_condition(call)
-    if (
-        call.route.interaction in {Interaction.UPDATE, Interaction.DELETE}
-        and "id" not in call.parameters
-    ):
+    if call.route.interaction in _REPLACING and "id" not in call.parameters:
         return search_condition(call)
     return None
 
@@ -302,6 +302,8 @@ async def _run_one(box: Box, entry: Entry) -> None:
         entry.result = await store_new(call, box, valid, id_=entry.id)
     elif entry.searched and interaction is Interaction.UPDATE:
         entry.result = await update_found(call, box, entry.found, new_id=entry.id)
+    elif entry.searched and interaction is Interaction.PATCH:
+        entry.result = await patch_found(call, box, entry.found)
     elif entry.searched and interaction is Interaction.DELETE:
         entry.result = await delete_found(call, box, entry.found)
     else:

@@ -261,6 +261,8 @@ async def test_portal_tokens(box):
         ("owner", "PUT", "/Client/x-owner", 201), ("admin", "GET", "/AccessPolicy", 200),
         ("writer", "POST", "/Patient", 201), ("writer", "GET", "/Client", 403),
         ("writer", "POST", "/AccessPolicy", 403), ("writer", "PUT", "/Entity/Foo", 403),
+        ("reader", "PATCH", "/Patient/none-such", 403), ("writer", "PATCH", "/Client/root", 403),
+        ("writer", "PATCH", "/fhir/User?_id=x", 403), ("writer", "PATCH", "/Patient/none-such", 404),
         ("reader", "GET", "/Patient", 200), ("reader", "POST", "/Patient", 403),
         ("reader", "GET", "/User", 403), ("reader", "HEAD", "/Patient", 200),
         ("reader", "POST", "/", 403), ("reader", "POST", "/Patient/_search", 200),
@@ -269,7 +271,7 @@ async def test_portal_tokens(box):
 )  # fmt: skip
 async def test_roles_of_participants(box, role, method, path, status):
     async with box.client_of() as person:
-        body = {} if method in {"POST", "PUT"} and not path.endswith("_search") else None
+        body = {} if method in {"POST", "PUT", "PATCH"} and not path.endswith("_search") else None
         answer = await person.request(method, path, headers=bearer(role=role), json=body)
         assert answer.status_code == status
 

@@ -1,0 +1,32 @@
+"""When two JSON values are the same.
+
+Source: RFC 6902, 4.6 (test): numbers by value, members in any order, true is no 1.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+
+def is_same(one: Any, two: Any) -> bool:
+    """Tell whether two JSON values are equal: 1 and 1.00 are, 1 and true are not."""
+    if isinstance(one, dict):
+        return (
+            isinstance(two, dict)
+            and one.keys() == two.keys()
+            and all(is_same(value, two[key]) for key, value in one.items())
+        )
+    if isinstance(one, list):
+        return (
+            isinstance(two, list)
+            and len(one) == len(two)
+            and all(is_same(a, b) for a, b in zip(one, two, strict=True))
+        )
+    if _is_number(one) and _is_number(two):
+        return bool(one == two)
+    return type(one) is type(two) and bool(one == two)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, Decimal)) and not isinstance(value, bool)

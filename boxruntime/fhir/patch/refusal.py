@@ -1,0 +1,21 @@
+"""Why a patch cannot be applied. No text here quotes a path or a value: both may be health data.
+
+Source: core specification, "Patch".
+"""
+
+from __future__ import annotations
+
+from boxruntime.fhir.outcome import Fault, Issue, OutcomeError
+
+MAX_OPERATIONS = 10_000
+"""Each operation costs up to the size of the resource; this many small ones take a second."""
+
+
+def malformed(message: str, expression: str | None = None) -> OutcomeError:
+    """Return the 400 of a patch that is none, or whose target is not there."""
+    return OutcomeError(Fault.INVALID, Issue(message=message, expression=expression))
+
+
+def too_costly(message: str) -> OutcomeError:
+    """Return the 413 of a patch that would take more than a request may."""
+    return OutcomeError(Fault.TOO_LARGE, message)
