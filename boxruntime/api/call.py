@@ -94,7 +94,7 @@ class Body:
     def is_empty(self) -> bool:
         return self._value is _UNPARSED and not self.raw.strip()
 
-    def value(self, also: Container[str] = ()) -> Any:
+    def value(self, also: Container[str] | None = None) -> Any:
         """Return the parsed body; an empty one is {}. Raises OutcomeError 400 or 415.
 
         `also`: media types beside the usual ones whose bodies are JSON.
@@ -121,11 +121,11 @@ class Body:
             self._may_hold_nul = not self._is_json or b"\\u0000" in self.raw
         return self._may_hold_nul
 
-    def _parse(self, also: Container[str]) -> Any:
+    def _parse(self, also: Container[str] | None) -> Any:
         if self.is_empty:
             return {}
         try:
-            is_json = media_type(self.content_type) in also
+            is_json = also is not None and media_type(self.content_type) in also
             declared = Format.JSON if is_json else request_format(self.content_type)
         except RequestError as error:
             raise OutcomeError(Fault.UNSUPPORTED_MEDIA_TYPE, error.message) from None

@@ -10,6 +10,7 @@ from boxruntime.api.call import Interaction, Route
 from boxruntime.api.interactions.capabilities import capabilities
 from boxruntime.api.interactions.create import create
 from boxruntime.api.interactions.delete import conditional_delete, delete
+from boxruntime.api.interactions.delete_history import delete_history, delete_version
 from boxruntime.api.interactions.history import history_instance, history_system, history_type
 from boxruntime.api.interactions.patch import conditional_patch, patch
 from boxruntime.api.interactions.read import read, vread
@@ -53,6 +54,8 @@ ROUTES: tuple[Route, ...] = tuple(
         ("PATCH",  "/{type}",                     I.PATCH,            conditional_patch,  "ConditionalPatch",  "FhirConditionalPatch",  False),
         ("DELETE", "/{type}/{id}",                I.DELETE,           delete,             "Delete",            "FhirDelete",            False),
         ("DELETE", "/{type}",                     I.DELETE,           conditional_delete, "ConditionalDelete", "FhirConditionalDelete", False),
+        ("DELETE", "/{type}/{id}/_history",       I.OTHER,            delete_history,     "DeleteHistory",     "FhirDeleteHistory",     False),
+        ("DELETE", "/{type}/{id}/_history/{vid}", I.OTHER,            delete_version,     "DeleteVersion",     "FhirDeleteVersion",     False),
         ("POST",   "/",                           I.BUNDLE,           bundle,             "Transaction",       "FhirTransaction",       False),
         ("PUT",    "/",                           I.OTHER,            upsert,             "BatchUpsert",       None,                    False),
         ("GET",    "/metadata",                   I.CAPABILITIES,     capabilities,       "Metadata",          "FhirMetadata",          True),

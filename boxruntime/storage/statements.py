@@ -37,6 +37,7 @@ class Statements(msgspec.Struct, frozen=True):
     create_many: str
     update: str
     delete: str
+    forget: str
     versions: str
     lock: str
     existing: str
@@ -151,6 +152,13 @@ def statements_for(resource_type: str, *, keeps_history: bool = True) -> Stateme
             "SELECT old.id, old.cts, old.resource_type, old.resource::text AS resource, "
             "old.resource ?| '{id,resourceType,meta}' AS overlaps, stamp.txid, stamp.ts, "
             "'deleted' AS status FROM old LEFT JOIN stamp ON true"
+        ),
+        # $1 id, $2 txid or NULL for all; answers what went. The current version stays, and where
+        # the resource is deleted that is its deletion.
+        forget=(
+            f"DELETE FROM {history} WHERE id = $1 AND ($2::bigint IS NULL OR txid = $2) "
+            f"AND txid < coalesce((SELECT txid FROM {table} WHERE id = $1), {past.format(id='$1')}) "
+            "RETURNING txid"
         ),
         # all versions; the caller appends WHERE, ORDER and LIMIT
         versions=(

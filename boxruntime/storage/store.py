@@ -106,8 +106,9 @@ class Store:
 
     async def version(self, resource_type: str, id_: str, version_id: str) -> Stored:
         """Return one version. Raises OutcomeError NOT_FOUND, or GONE for a deletion."""
-        if version_id.isascii() and version_id.isdigit() and len(version_id) < 19:
-            records = await self.runner.run(self._sql(resource_type).version, id_, int(version_id))
+        number = _version_number(version_id)
+        if number is not None:
+            records = await self.runner.run(self._sql(resource_type).version, id_, number)
             if records:
                 stored = stored_from(records[0])
                 if stored.status == "deleted":
@@ -321,6 +322,21 @@ class Store:
             raise version_mismatch(dialect)
         return stored_from(record)
 
+    async def forget_history(self, resource_type: str, id_: str) -> None:
+        """Remove all versions but the current one. Raises OutcomeError NOT_FOUND."""
+        gone = await self.runner.run(self._sql(resource_type).forget, id_, None)
+        if not gone and not await self._is_known(resource_type, id_):
+            raise OutcomeError(Fault.NOT_FOUND, "The resource does not exist.")
+
+    async def forget_version(self, resource_type: str, id_: str, version_id: str) -> None:
+        """Remove one old version. Raises OutcomeError: NOT_FOUND, or CONFLICT for the current one."""
+        number = _version_number(version_id)
+        statements = self._sql(resource_type)
+        if number is None or not await self.runner.run(statements.version, id_, number):
+            raise OutcomeError(Fault.NOT_FOUND, "The resource has no such version.")
+        if not await self.runner.run(statements.forget, id_, number):
+            raise OutcomeError(Fault.CONFLICT, "The current version cannot be removed.")
+
     # Helpers
 
     def _sql(self, resource_type: str) -> Statements:
@@ -337,6 +353,12 @@ class Store:
         if await self.was_used(resource_type, id_):
             return OutcomeError(Fault.GONE, "The resource was deleted.")
         return OutcomeError(Fault.NOT_FOUND, "The resource does not exist.")
+
+
+def _version_number(version_id: str) -> int | None:
+    """Return the version as a number that PostgreSQL takes, None if it is none."""
+    is_number = version_id.isascii() and version_id.isdigit() and len(version_id) < 19
+    return int(version_id) if is_number else None
 
 
 def version_mismatch(dialect: Dialect) -> OutcomeError:
