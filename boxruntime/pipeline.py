@@ -160,7 +160,10 @@ async def _answer(
         base=base,
         principal=principal,
     )
-    return render_result(box.metadata, call, await route.handler(call, box), format_)
+    response = render_result(box.metadata, call, await route.handler(call, box), format_)
+    if method == "HEAD" and request.method == "POST":
+        return Response(response.status, response.headers)  # the server keeps a POST's body
+    return response
 
 
 def _effective_method(request: RawRequest) -> str:

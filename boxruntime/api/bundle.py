@@ -13,7 +13,7 @@ import msgspec
 
 from boxruntime.api.call import Body, Call, Interaction, Result
 from boxruntime.api.dispatch import authorize
-from boxruntime.api.render import error_outcome, etag, location, render_resource
+from boxruntime.api.render import error_outcome, etag, is_quiet, location, render_resource
 from boxruntime.api.routing import type_of
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
 from boxruntime.http.messages import RequestError
@@ -172,10 +172,11 @@ def render_entry(box: Box, entry: Entry) -> dict[str, Any]:
     if result is None:
         raise AssertionError("the entry did not run")
     rendered: dict[str, Any] = {}
-    response: dict[str, Any] = {"status": str(result.status)}
     stored = result.stored
+    status = 204 if is_quiet(call, result) else result.status
+    response: dict[str, Any] = {"status": str(status)}
     if stored is not None:
-        if result.status not in {204, 304} and call.method != "HEAD":
+        if status not in {204, 304} and call.method != "HEAD":
             rendered["resource"] = (
                 render_resource(box.metadata, stored, call.dialect)
                 if result.value is None
@@ -188,9 +189,9 @@ def render_entry(box: Box, entry: Entry) -> dict[str, Any]:
         )
         response["etag"] = etag(stored, call.dialect)
         response["lastModified"] = instant(stored.ts)
-    elif result.value is not None:
+    elif result.value is not None and status != 204:
         rendered["resource"] = result.value
-    return _with_status(rendered, response, call.dialect, result.status)
+    return _with_status(rendered, response, call.dialect, status)
 
 
 def render_failure(box: Box, dialect: Dialect, error: OutcomeError) -> dict[str, Any]:

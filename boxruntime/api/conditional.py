@@ -7,6 +7,7 @@ Source: core specification, "Create", "Update", "Delete"; search specification, 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from boxruntime.api.call import Call
 
 _FIRST_LOCK = 0x48_41_4C_45_00_00  # 256 numbers that nothing else of ours takes
+_BEFORE_QUERY = re.compile(r"\A[^=&?]*\?")
+"""What clients put before the criteria of If-None-Exist: "?", "Patient?", or a whole URL."""
 Condition: TypeAlias = Sequence[tuple[str, str]]
 
 CONTROL = frozenset(
@@ -49,7 +52,7 @@ def create_condition(call: Call) -> Condition | None:
     if not header:
         return None
     try:
-        return _criteria(parse_query(header.rpartition("?")[2].strip().encode("latin-1")))
+        return _criteria(parse_query(_BEFORE_QUERY.sub("", header.strip()).encode("latin-1")))
     except RequestError as error:
         raise OutcomeError(Fault.INVALID, error.message) from None
 

@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from boxruntime.fhir.outcome import Fault, OutcomeError
+from boxruntime.storage.store import version_mismatch
 
 if TYPE_CHECKING:
     from boxruntime.api.call import Call
@@ -43,6 +44,14 @@ def requires_existing(call: Call) -> bool:
     """Tell whether If-Match: * asks that the resource exist."""
     header = call.header(b"if-match")
     return header is not None and ANY in tags(header)
+
+
+def refuse_absent(call: Call) -> None:
+    """Return if If-Match lets the resource not exist. Raises OutcomeError."""
+    if requires_existing(call):
+        raise precondition_failed("The resource does not exist.")
+    if accepted_versions(call) is not None:
+        raise version_mismatch(call.dialect)
 
 
 def requires_absent(call: Call) -> bool:

@@ -65,7 +65,7 @@ def render_result(metadata: Metadata, call: Call, result: Result, format_: Forma
         headers.append((b"last-modified", http_date(int(stored.ts.timestamp()))))
         if result.is_write:
             headers.append((b"location", location(call, stored).encode()))
-    if result.is_write and call.parameter("_no-content") == "true":
+    if is_quiet(call, result):
         return Response(204, headers)
     if result.status in {204, 304}:
         return Response(result.status, headers)
@@ -93,6 +93,11 @@ def render_result(metadata: Metadata, call: Call, result: Result, format_: Forma
         value = render_resource(metadata, stored, call.dialect)
     headers.append(_YAML if format_ is Format.YAML else _JSON[call.dialect])
     return Response(result.status, headers, encode(value, format_, pretty=pretty))
+
+
+def is_quiet(call: Call, result: Result) -> bool:
+    """Tell whether a write shall be answered with 204 and nothing else."""
+    return result.is_write and call.parameter("_no-content") == "true"
 
 
 def encode(value: Any, format_: Format, *, pretty: bool = False) -> bytes:

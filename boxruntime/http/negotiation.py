@@ -30,6 +30,8 @@ _MEDIA = {
     "application/x-yaml": Format.YAML,
     "text/x-yaml": Format.YAML,
 }
+_FHIR_ONLY = {"application/fhir+xml", "application/xml+fhir", "application/fhir+turtle"}
+"""Forms of a resource that a box does not write."""
 _RANGES = {
     "*/*": (Format.JSON, Format.YAML),
     "application/*": (Format.JSON,),
@@ -92,6 +94,11 @@ def answer_format(accept: str | None, format_parameter: str | None) -> Format:
 def names_fhir(accept: str | None) -> bool:
     """Tell whether an Accept header asks for a resource rather than for what it holds."""
     return any(name in _MEDIA and quality > 0 for name, quality in _entries(accept or ""))
+
+
+def names_content(accept: str | None) -> bool:
+    """Tell whether an Accept header lets something else in than forms of a resource."""
+    return any(name not in _FHIR_ONLY and quality > 0 for name, quality in _entries(accept or ""))
 
 
 def _entries(accept: str) -> list[tuple[str, float]]:

@@ -5,6 +5,7 @@ Source: core specification, "Storage model", "CRUD", "History".
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boxruntime.fhir.json_text import encode_json
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from boxruntime.storage.database import Runner
     from boxruntime.storage.shared_statements import SharedStatements
 
+_VERSION = re.compile(r"0|[1-9][0-9]{0,17}")  # what fits into a bigint
 VERSION_MISMATCH = "Version Id mismatch"
 MAX_ATTEMPTS = 50  # an upsert meets another's insert or delete a few times in a row
 
@@ -356,9 +358,8 @@ class Store:
 
 
 def _version_number(version_id: str) -> int | None:
-    """Return the version as a number that PostgreSQL takes, None if it is none."""
-    is_number = version_id.isascii() and version_id.isdigit() and len(version_id) < 19
-    return int(version_id) if is_number else None
+    """Return a version id as the number it stands for, None if it stands for none ("007")."""
+    return int(version_id) if _VERSION.fullmatch(version_id) else None
 
 
 def version_mismatch(dialect: Dialect) -> OutcomeError:

@@ -13,14 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from boxruntime.api.call import Call, Result
 from boxruntime.fhir.outcome import Dialect
+from boxruntime.fhir.references import reference_to_fhir
 from boxruntime.http.messages import RawRequest, RequestError
-from boxruntime.http.negotiation import names_fhir, request_format
+from boxruntime.http.negotiation import names_content, names_fhir, request_format
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from boxruntime.storage.rows import Stored
 
 _PATH = b"/fhir/Binary/"
 _MEDIA_TYPE = re.compile(r"[\w.+\-]+/[\w.+\-]+(?:;[ -~]*)?", re.ASCII)
+_SECURITY_CONTEXT = b"x-security-context"
+_HEADER_VALUE = re.compile(r"[!-~]{1,2048}")
 _UNTRUSTED = (
     # Whoever may write a Binary must not run scripts as those who read it.
     (b"content-security-policy", b"default-src 'none'; sandbox"),
@@ -30,7 +35,11 @@ _UNTRUSTED = (
 
 def takes_any_accept(request: RawRequest) -> bool:
     """Tell whether a request for another media type than ours may have an answer."""
-    return request.path.startswith(_PATH) and request.method in {"GET", "HEAD"}
+    return (
+        request.path.startswith(_PATH)
+        and request.method in {"GET", "HEAD"}
+        and names_content(request.header(b"accept"))
+    )
 
 
 def wants_content(call: Call) -> bool:
@@ -56,8 +65,16 @@ def content(stored: Stored) -> Result:
     media_type = resource.get("contentType")
     if not isinstance(media_type, str) or not _MEDIA_TYPE.fullmatch(media_type):
         media_type = "application/octet-stream"
-    headers = ((b"content-type", media_type.encode()), *_UNTRUSTED)
+    headers = ((b"content-type", media_type.encode()), *_UNTRUSTED, *_security_context(resource))
     return Result(status=200, stored=stored, raw=data, headers=headers)
+
+
+def _security_context(resource: dict[str, Any]) -> Iterator[tuple[bytes, bytes]]:
+    """Return the header that tells what the content belongs to."""
+    context = resource.get("securityContext")
+    target = reference_to_fhir(context).get("reference") if isinstance(context, dict) else None
+    if isinstance(target, str) and _HEADER_VALUE.fullmatch(target):
+        yield _SECURITY_CONTEXT, target.encode()
 
 
 def find_document(call: Call) -> dict[str, Any] | None:
@@ -68,6 +85,16 @@ def find_document(call: Call) -> dict[str, Any] | None:
     try:
         request_format(media_type)
     except RequestError:
-        data = base64.b64encode(call.body.raw).decode()
-        return {"resourceType": "Binary", "contentType": media_type, "data": data}
+        return _document(call, media_type)
     return None
+
+
+def _document(call: Call, media_type: str | None) -> dict[str, Any]:
+    """Return the resource that holds the body; a body of no bytes is no `data`."""
+    document: dict[str, Any] = {"resourceType": "Binary", "contentType": media_type}
+    if call.body.raw:
+        document["data"] = base64.b64encode(call.body.raw).decode()
+    context = call.header(_SECURITY_CONTEXT)
+    if context:
+        document["securityContext"] = {"reference": context}
+    return document

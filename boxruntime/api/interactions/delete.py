@@ -12,11 +12,7 @@ from boxruntime.api.atomic import atomically
 from boxruntime.api.call import Call, Result
 from boxruntime.api.conditional import Condition, find_one, hold, search_condition
 from boxruntime.api.entities import METADATA, owner_of
-from boxruntime.api.preconditions import (
-    accepted_versions,
-    precondition_failed,
-    requires_existing,
-)
+from boxruntime.api.preconditions import accepted_versions, refuse_absent
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 
 if TYPE_CHECKING:
@@ -53,10 +49,11 @@ async def _search_and_delete(call: Call, box: Box, condition: Condition) -> Resu
 async def delete_found(call: Call, box: Box, found: str | None) -> Result:
     """Delete what the criteria of a conditional delete found.
 
-    Raises OutcomeError: NOT_FOUND at root if they found nothing.
+    Raises OutcomeError: NOT_FOUND at root if they found nothing, or what If-Match asks for.
     """
     if found is not None:
         return await _delete(call, box, found)
+    refuse_absent(call)
     if call.dialect is Dialect.FHIR:
         return Result(status=204)
     raise OutcomeError(Fault.NOT_FOUND, "No resource matches.")
@@ -72,8 +69,7 @@ async def _delete(call: Call, box: Box, id_: str) -> Result:
     if stored is not None:
         await box.note_write(call.type)
         return Result(status=200, stored=stored, is_write=True)
-    if requires_existing(call):
-        raise precondition_failed("The resource does not exist.")
+    refuse_absent(call)
     if call.dialect is Dialect.FHIR or await box.store.was_used(call.type, id_):
         return Result(status=204)
     raise OutcomeError(Fault.NOT_FOUND, "The resource does not exist.")

@@ -13,9 +13,8 @@ from boxruntime.api.conditional import Condition, find_one, hold, search_conditi
 from boxruntime.api.create_or_replace import replace, store_new
 from boxruntime.api.intake import body_object, check_id, take_resource
 from boxruntime.api.interactions.binary import find_document
-from boxruntime.api.preconditions import accepted_versions, precondition_failed, requires_existing
+from boxruntime.api.preconditions import refuse_absent
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
-from boxruntime.storage.store import version_mismatch
 
 if TYPE_CHECKING:
     from boxruntime.api.box import Box
@@ -61,10 +60,7 @@ async def update_found(
     if found is not None:
         _check_same_id(call, found)
         return await replace(call, box, await take_resource(call, box), found)
-    if accepted_versions(call) is not None:
-        raise version_mismatch(call.dialect)
-    if requires_existing(call):
-        raise precondition_failed("The resource does not exist.")
+    refuse_absent(call)
     valid = await take_resource(call, box)
     return await store_new(call, box, valid, id_=valid.id or new_id)
 

@@ -10,7 +10,7 @@ import operator as operators
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from boxruntime.fhir.patch.equality import is_same
+from boxruntime.fhir.patch.json_values import is_same
 from boxruntime.fhir.patch.refusal import malformed
 from boxruntime.fhir.search.values import MalformedValueError, date_range
 

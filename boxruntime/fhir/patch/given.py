@@ -5,13 +5,13 @@ Spec: https://hl7.org/fhir/R4/fhirpatch.html (anonymous types: name and value pa
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from boxruntime.fhir.compile import choice_key
 from boxruntime.fhir.patch.elements import Spelled, read_many, write_many, write_one
+from boxruntime.fhir.patch.json_values import copied
 from boxruntime.fhir.patch.kinds import Kind, choice_of, find_element, kind_below
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def element_of(
 ) -> Spelled:
     """Return the element of a kind that a value describes. Raises what `refused` makes."""
     if given.element is not None:
-        return copy.deepcopy(given.element)  # the patch may be applied again
+        return Spelled(*map(copied, given.element))  # the patch may be applied again
     made: dict[str, Any] = {}
     for name, part in given.parts:
         element = find_element(kind, name)

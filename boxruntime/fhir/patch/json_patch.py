@@ -6,14 +6,13 @@ Source: core specification, "Patch".
 
 from __future__ import annotations
 
-import copy
 import re
 from typing import Any
 
 import msgspec
 
 from boxruntime.fhir.outcome import Fault, OutcomeError
-from boxruntime.fhir.patch.equality import is_same
+from boxruntime.fhir.patch.json_values import copied, is_same
 from boxruntime.fhir.patch.refusal import MAX_OPERATIONS, malformed, too_costly
 
 _WITH_VALUE = frozenset({"add", "replace", "test"})
@@ -22,8 +21,9 @@ _NAMES = _WITH_VALUE | _WITH_FROM | {"remove"}
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _BAD_ESCAPE = re.compile(r"~(?![01])")
 _END = "-"
-MAX_COPIED = 16 * 1024 * 1024
-"""Characters and values that all `copy` operations may add: 40 of them can double a document."""
+MAX_COPIED = 8 * 1024 * 1024
+"""Bytes that all `copy` operations may add in half a second: each can double a document."""
+_VALUE_BYTES = 64
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,11 +86,11 @@ def apply_json_patch(document: dict[str, Any], operations: list[Operation]) -> d
     what the document is then does not matter any more.
     """
     root: dict[str, Any] = {"": document}
-    copied = 0
+    cost = 0
     for operation in operations:
         match operation.name:
             case "add":
-                _add(root, operation, copy.deepcopy(operation.value))
+                _add(root, operation, copied(operation.value))
             case "remove":
                 _remove(root, operation, operation.path)
             case "replace":
@@ -99,10 +99,10 @@ def apply_json_patch(document: dict[str, Any], operations: list[Operation]) -> d
                 _move(root, operation)
             case "copy":
                 value = _get(*_holder(root, operation, operation.source), operation)
-                copied += _size(value)
-                if copied > MAX_COPIED:
+                cost += _cost(value)
+                if cost > MAX_COPIED:
                     raise too_costly("The patch copies too much.")
-                _add(root, operation, copy.deepcopy(value))
+                _add(root, operation, copied(value))
             case "test":
                 _test(root, operation)
     result = root.get("")
@@ -149,7 +149,7 @@ def _remove(root: Any, operation: Operation, path: tuple[str, ...]) -> Any:
 def _replace(root: Any, operation: Operation) -> None:
     holder, step = _holder(root, operation, operation.path)
     _get(holder, step, operation)
-    holder[int(step) if isinstance(holder, list) else step] = copy.deepcopy(operation.value)
+    holder[int(step) if isinstance(holder, list) else step] = copied(operation.value)
 
 
 def _move(root: Any, operation: Operation) -> None:
@@ -166,10 +166,10 @@ def _test(root: Any, operation: Operation) -> None:
         )
 
 
-def _size(value: Any) -> int:
-    """Return about how many bytes a value adds to the document."""
+def _cost(value: Any) -> int:
+    """Return about how many bytes of memory a copy takes."""
     if isinstance(value, dict):
-        return 2 + sum(len(key) + _size(item) for key, item in value.items())
+        return _VALUE_BYTES + sum(len(key) + _cost(item) for key, item in value.items())
     if isinstance(value, list):
-        return 2 + sum(_size(item) for item in value)
-    return len(value) + 2 if isinstance(value, str) else 8
+        return _VALUE_BYTES + sum(map(_cost, value))
+    return _VALUE_BYTES + (len(value) if isinstance(value, str) else 0)

@@ -458,3 +458,48 @@ async def test_a_binary_is_patched_as_a_resource(box):
     assert answer.status_code == 200, answer.text
     read = await box.client.get(path)
     assert (read.content, read.headers["content-type"]) == (b"hello", "text/markdown")
+
+
+@BASES
+async def test_secrets_stay_hashed_and_new_ones_are(box, base):
+    id_ = fresh()
+    client = {"secret": "first", "grant_types": ["basic"]}
+    await box.client.put(f"/Client/{id_}", json=client)
+
+    async def signs_in(secret):
+        return (await box.client.get("/Patient/none-such", auth=(id_, secret))).status_code == 403
+
+    patched = await box.client.patch(f"{base}/Client/{id_}", json={"description": "x"})
+    assert patched.status_code == 200, patched.text
+    assert await signs_in("first")
+    patched = await box.client.patch(f"{base}/Client/{id_}", json={"secret": "second"})
+    assert patched.status_code == 200
+    assert "second" not in patched.text
+    assert await signs_in("second")
+    assert not await signs_in("first")
+
+
+async def test_first_class_extensions_are_extensions_to_a_patch_at_fhir(own_box):
+    attribute = {
+        "path": ["patchTribe"], "type": {"id": "code", "resourceType": "Entity"},
+        "extensionUrl": "http://ex.test/tribe",
+        "resource": {"id": "Patient", "resourceType": "Entity"},
+    }  # fmt: skip
+    added = await own_box.client.put("/Attribute/Patient.patchTribe", json=attribute)
+    assert added.status_code == 201, added.text
+    path, _ = await made(own_box, "", patchTribe="a")
+    patch = delete_operation("Patient.extension('http://ex.test/tribe').value")
+    parts = patch["parameter"][0]["part"]
+    parts[0]["valueCode"] = "replace"
+    parts.append({"name": "value", "valueCode": "b"})
+    answer = await own_box.client.patch(f"/fhir{path}", json=patch)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["extension"] == [{"url": "http://ex.test/tribe", "valueCode": "b"}]
+    assert (await own_box.client.get(path)).json()["patchTribe"] == "b"
+    pointer = [{"op": "replace", "path": "/extension/0/valueCode", "value": "c"}]
+    assert (await own_box.client.patch(f"/fhir{path}", json=pointer)).status_code == 200
+    assert (await own_box.client.get(path)).json()["patchTribe"] == "c"
+    pointer = [{"op": "remove", "path": "/patchTribe"}]
+    outcome(await own_box.client.patch(f"/fhir{path}", json=pointer), 400)
+    assert (await own_box.client.patch(path, json=pointer)).status_code == 200
+    assert "extension" not in (await own_box.client.get(f"/fhir{path}")).json()
