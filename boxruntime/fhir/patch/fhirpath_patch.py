@@ -150,7 +150,7 @@ class _Editor:
         holder = _inside(operation, node)
         new = self._element(operation, node.kind.owner, member, given)
         if member.element is not None and member.element.array:
-            write_many(holder, member.key, [*read_many(holder, member.key), new])
+            self._write(holder, member.key, [*read_many(holder, member.key), new])
         elif any(read_one(holder, key) is not None for key in taken):
             raise operation.refused("The element is there already and does not repeat.")
         else:
@@ -162,7 +162,7 @@ class _Editor:
             raise operation.refused("The index is beyond the list.")
         new = self._element(operation, node.kind.owner, member, self._given(operation))
         items.insert(operation.index, new)
-        write_many(_inside(operation, node), member.key, items)
+        self._write(_inside(operation, node), member.key, items)
 
     def _delete(self, operation: Operation) -> None:
         found = self._paths.find(operation.path)
@@ -174,7 +174,7 @@ class _Editor:
         else:
             items = read_many(place.holder, place.member.key)
             del items[place.index]
-            write_many(place.holder, place.member.key, items)
+            self._write(place.holder, place.member.key, items)
 
     def _replace(self, operation: Operation) -> None:
         place = _placed(operation, self._one(operation, operation.path))
@@ -186,7 +186,7 @@ class _Editor:
         if place.index is not None:
             items = read_many(place.holder, member.key)
             items[place.index] = new
-            write_many(place.holder, member.key, items)
+            self._write(place.holder, member.key, items)
             return
         if member.key != place.member.key:
             write_one(place.holder, place.member.key, None)
@@ -198,7 +198,7 @@ class _Editor:
         if not 0 <= operation.source < length or not 0 <= operation.destination < length:
             raise operation.refused("The source or the destination is beyond the list.")
         items.insert(operation.destination, items.pop(operation.source))
-        write_many(_inside(operation, node), member.key, items)
+        self._write(_inside(operation, node), member.key, items)
 
     def _list(self, operation: Operation) -> tuple[Node, Member, list[Spelled]]:
         """Return the element that holds the list of the path, and the list."""
@@ -233,6 +233,10 @@ class _Editor:
         if element is None and not kind.is_open:
             raise operation.refused("There is no element of that name.")
         return Member(name, element), [name]
+
+    def _write(self, holder: dict[str, Any], key: str, items: list[Spelled]) -> None:
+        self._paths.spend(len(items))
+        write_many(holder, key, items)
 
     def _element(self, operation: Operation, owner: str, member: Member, given: Given) -> Spelled:
         """Return the given value as the element that it will be."""

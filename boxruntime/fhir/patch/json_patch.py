@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from boxruntime.fhir.outcome import Fault, OutcomeError
-from boxruntime.fhir.patch.json_values import copied, is_same
+from boxruntime.fhir.patch.json_values import copied, is_same, weight
 from boxruntime.fhir.patch.refusal import MAX_OPERATIONS, malformed, too_costly
 
 _WITH_VALUE = frozenset({"add", "replace", "test"})
@@ -21,9 +21,8 @@ _NAMES = _WITH_VALUE | _WITH_FROM | {"remove"}
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _BAD_ESCAPE = re.compile(r"~(?![01])")
 _END = "-"
-MAX_COPIED = 8 * 1024 * 1024
-"""Bytes that all `copy` operations may add in half a second: each can double a document."""
-_VALUE_BYTES = 64
+MAX_COPIED = 100_000
+"""Values that all `copy` operations may add, for each of them can double a document."""
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +98,7 @@ def apply_json_patch(document: dict[str, Any], operations: list[Operation]) -> d
                 _move(root, operation)
             case "copy":
                 value = _get(*_holder(root, operation, operation.source), operation)
-                cost += _cost(value)
+                cost += weight(value)
                 if cost > MAX_COPIED:
                     raise too_costly("The patch copies too much.")
                 _add(root, operation, copied(value))
@@ -164,12 +163,3 @@ def _test(root: Any, operation: Operation) -> None:
         raise OutcomeError(
             Fault.CONFLICT, f"Operation {operation.number} (test): the value differs."
         )
-
-
-def _cost(value: Any) -> int:
-    """Return about how many bytes of memory a copy takes."""
-    if isinstance(value, dict):
-        return _VALUE_BYTES + sum(len(key) + _cost(item) for key, item in value.items())
-    if isinstance(value, list):
-        return _VALUE_BYTES + sum(map(_cost, value))
-    return _VALUE_BYTES + (len(value) if isinstance(value, str) else 0)

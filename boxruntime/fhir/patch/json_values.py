@@ -39,3 +39,12 @@ def copied(value: Any) -> Any:
     if isinstance(value, list):
         return [copied(item) for item in value]
     return value
+
+
+def weight(value: Any) -> int:
+    """Return how many values there are in a value; 64 characters of a text count like one."""
+    if isinstance(value, dict):
+        return 1 + sum(map(weight, value.values()))
+    if isinstance(value, list):
+        return 1 + sum(map(weight, value))
+    return 1 + (len(value) >> 6 if isinstance(value, str) else 0)

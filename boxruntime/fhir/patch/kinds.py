@@ -42,7 +42,8 @@ def kind_of_type(metadata: Metadata, name: str) -> Kind:
         return Kind("", {}, None, is_open=True)
     elements = definition.elements
     if definition.kind == "primitive":
-        elements = metadata.types["Element"].elements
+        element = metadata.find_type("Element")  # its id and extensions
+        elements = element.elements if element is not None else {}
     return Kind(name, elements, name.removeprefix(SHADOW), definition.is_open)
 
 

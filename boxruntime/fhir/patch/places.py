@@ -13,6 +13,7 @@ import msgspec
 
 from boxruntime.fhir.patch import conditions
 from boxruntime.fhir.patch.elements import Spelled, read_many, read_one
+from boxruntime.fhir.patch.json_values import weight
 from boxruntime.fhir.patch.kinds import (
     Kind,
     Member,
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     from boxruntime.fhir.metadata import Metadata
 
 Nodes: TypeAlias = "list[Node]"
-MAX_STEPS = 200_000
-"""Members and values that all paths of one patch may look at: half a second."""
+MAX_STEPS = 500_000
+"""Members and values that one patch may look at, move or compare: a second."""
 _ABSTRACT = frozenset({"Resource", "DomainResource"})
 
 
@@ -77,7 +78,6 @@ class Paths:
     """Evaluates paths on one resource of a type, which may change between two calls."""
 
     def __init__(self, metadata: Metadata, type_name: str, resource: dict[str, Any]) -> None:
-        self.resource = resource
         self._metadata = metadata
         self.root = Node(resource, kind_of_type(metadata, type_name))
         self._steps_left = MAX_STEPS
@@ -86,13 +86,14 @@ class Paths:
         """Return what a path names, in order. Raises OutcomeError: INVALID, TOO_LARGE."""
         return self._evaluate(tree, [self.root])
 
-    def _spend(self, steps: int) -> None:
+    def spend(self, steps: int) -> None:
+        """Count work that grows with the resource. Raises OutcomeError TOO_LARGE."""
         self._steps_left -= steps
         if self._steps_left < 0:
-            raise too_costly("The paths of the patch look at too much.")
+            raise too_costly("The patch looks at too much.")
 
     def _evaluate(self, tree: Tree, focus: Nodes) -> Nodes:
-        self._spend(1 + len(focus))
+        self.spend(1 + len(focus))
         match tree:
             case Step():
                 if tree.source is None:
@@ -140,9 +141,10 @@ class Paths:
             if isinstance(holder, dict):
                 for member in members or ():
                     found += self._at(node.kind.owner, holder, member)
+                self.spend(len(members or ()))
         if not is_known:
             raise malformed("The path names an element that does not exist.")
-        self._spend(len(found))
+        self.spend(len(found))
         return found
 
     @staticmethod
@@ -198,6 +200,7 @@ class Paths:
                 return _PARTS[name](source)
             case name, count:
                 values = [self._evaluate(argument, focus) for argument in arguments]
+                self.spend(_weight([*source, *(node for value in values for node in value)]))
                 return _values(conditions.call(name, count, source, values))
 
     def _holds(self, condition: Tree, node: Node) -> bool:
@@ -210,7 +213,7 @@ class Paths:
         if tree.operator == "is":
             return _truth(bool(self._of_type(left, tree.right))) if left else []
         right = self._evaluate(tree.right, focus)
-        self._spend(len(left) + len(right))
+        self.spend(_weight([*left, *right]))
         return _values(conditions.combine(tree.operator, left, right))
 
     def _of_type(self, nodes: Nodes, specifier: Tree) -> Nodes:
@@ -227,6 +230,11 @@ class Paths:
             definition = self._metadata.find_type(type_name)
             type_name = definition.base if definition is not None else None
         return type_name is not None
+
+
+def _weight(nodes: Nodes) -> int:
+    """Return how much there is to compare in some values."""
+    return sum(weight(node.value) for node in nodes)
 
 
 def _single(nodes: Nodes) -> Nodes:
