@@ -18,7 +18,8 @@ from boxruntime.api.intake import accept
 from boxruntime.api.preconditions import accepted_versions, precondition_failed, requires_absent
 from boxruntime.api.render import render_resource
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
-from boxruntime.fhir.patch.fhirpath_patch import apply_fhirpath_patch, parse_fhirpath_patch
+from boxruntime.fhir.patch.fhirpath_operations import parse_fhirpath_patch
+from boxruntime.fhir.patch.fhirpath_patch import apply_fhirpath_patch
 from boxruntime.fhir.patch.json_patch import apply_json_patch, parse_json_patch
 from boxruntime.fhir.patch.merge_patch import apply_merge_patch, parse_merge_patch
 from boxruntime.fhir.shapes import shape_of

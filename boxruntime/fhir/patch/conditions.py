@@ -7,6 +7,8 @@ Spec: http://hl7.org/fhirpath/N1/#operations
 from __future__ import annotations
 
 import operator as operators
+import re
+from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -15,27 +17,30 @@ from boxruntime.fhir.patch.refusal import malformed
 from boxruntime.fhir.search.values import MalformedValueError, date_range
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from boxruntime.fhir.patch.places import Node
 
 Span: TypeAlias = "tuple[datetime, datetime | None]"
 """The time that a date of any precision covers; the end is not in it."""
-_DATES = frozenset({"date", "dateTime", "instant"})
+_DATES = frozenset({"date", "dateTime", "instant", "time"})
+_TIME = re.compile(r"T?\d\d(?::|$)")
+_SECONDS = re.compile(r":\d\d:\d\d")
+_INSTANT = timedelta(microseconds=1)
 
 
 def truth(nodes: Sequence[Node]) -> bool | None:
     """Return what a condition says; a single value that is no boolean says true."""
     if not nodes:
         return None
-    value = _only(nodes).value
+    value = only(nodes).value
     return value if isinstance(value, bool) else True
 
 
 def whole_number(nodes: Sequence[Node]) -> int:
     """Return an index. Raises OutcomeError INVALID."""
-    value = _only(nodes).value if nodes else None
+    value = only(nodes).value if nodes else None
     if isinstance(value, bool) or not isinstance(value, int | Decimal) or value != int(value):
         raise malformed("The path has an index that is no whole number.")
     return int(value)
@@ -43,7 +48,7 @@ def whole_number(nodes: Sequence[Node]) -> int:
 
 def text(nodes: Sequence[Node]) -> str:
     """Return a string argument. Raises OutcomeError INVALID."""
-    value = _only(nodes).value if nodes else None
+    value = only(nodes).value if nodes else None
     if not isinstance(value, str):
         raise malformed("The path has an argument that is no string.")
     return value
@@ -60,17 +65,20 @@ def combine(operator: str, left: Sequence[Node], right: Sequence[Node]) -> bool 
         one, many = (left, right) if operator == "in" else (right, left)
         if not one:
             return None
-        wanted = _only(one)
+        wanted = only(one)
         return any(_same(wanted, each) is True for each in many)
     if not left or not right:
         return None
-    return _compare(operator, _only(left), _only(right))
+    return _compare(operator, only(left), only(right))
 
 
 def call(
-    name: str, count: int, nodes: Sequence[Node], arguments: Sequence[Sequence[Node]]
+    name: str, count: int, nodes: Sequence[Node], arguments: Iterator[Sequence[Node]]
 ) -> bool | int | str | None:
-    """Return what a function of values gives. Raises OutcomeError INVALID for an unknown one."""
+    """Return what a function of values gives. Raises OutcomeError INVALID for an unknown one.
+
+    `count`: of its arguments, which are worked out only for a known one.
+    """
     match name, count:
         case "exists", 0:
             return bool(nodes)
@@ -84,9 +92,10 @@ def call(
         case "hasValue", 0:
             return len(nodes) == 1 and not isinstance(nodes[0].value, dict | None)
         case (("startsWith" | "endsWith" | "contains"), 1):
-            if not nodes or not arguments[0]:
+            argument = next(arguments)
+            if not nodes or not argument:
                 return None
-            value, wanted = text(nodes), text(arguments[0])
+            value, wanted = text(nodes), text(argument)
             if name == "contains":
                 return wanted in value
             return value.startswith(wanted) if name == "startsWith" else value.endswith(wanted)
@@ -97,7 +106,8 @@ def call(
     raise malformed("The path calls a function that a patch does not know.")
 
 
-def _only(nodes: Sequence[Node]) -> Node:
+def only(nodes: Sequence[Node]) -> Node:
+    """Return the one node that belongs here. Raises OutcomeError INVALID for several."""
     if len(nodes) > 1:
         raise malformed("The path compares several elements where one belongs.")
     return nodes[0]
@@ -190,15 +200,22 @@ def _spans(one: Node, two: Node) -> tuple[Span, Span] | None:
     """Return the time that two dates cover, None if they are no dates."""
     if not any(node.is_date or node.kind.type_name in _DATES for node in (one, two)):
         return None
-    found = []
-    for node in (one, two):
-        if not isinstance(node.value, str):
-            return None
-        try:
-            found.append(date_range(node.value.removesuffix("T")))
-        except MalformedValueError:
-            return None
-    return found[0], found[1]
+    first, second = _span(one.value), _span(two.value)
+    return None if first is None or second is None else (first, second)
+
+
+def _span(value: Any) -> Span | None:
+    """Return the time that a date covers; seconds and their fractions are one precision."""
+    if not isinstance(value, str):
+        return None
+    text = value.removesuffix("T")
+    if _TIME.match(text):
+        text = "2000-01-01T" + text.removeprefix("T")
+    try:
+        first, last = date_range(text)
+    except MalformedValueError:
+        return None
+    return (first, first + _INSTANT) if _SECONDS.search(text) else (first, last)
 
 
 def _is_number(value: Any) -> bool:

@@ -33,8 +33,9 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
 
 def find_given(metadata: Metadata, part: dict[str, Any]) -> Given | None:
     """Return the value of a part, None if it has none, several, or one of no FHIR type."""
-    keys = {key.removeprefix("_") for key in part} & _type_by_key(metadata).keys()
-    kinds = [*keys, *(key for key in ("part", "resource") if key in part)]
+    said = {key for key, value in part.items() if value is not None}
+    keys = {key.removeprefix("_") for key in said} & _type_by_key(metadata).keys()
+    kinds = [*keys, *(said & {"part", "resource"})]
     if len(kinds) != 1:
         return None
     if keys:
@@ -42,7 +43,7 @@ def find_given(metadata: Metadata, part: dict[str, Any]) -> Given | None:
         return Given(
             element=Spelled(part.get(key), part.get("_" + key)), type=_type_by_key(metadata)[key]
         )
-    if "resource" in part:
+    if "resource" in said:
         return Given(element=Spelled(part["resource"])) if part["resource"] else None
     if not isinstance(part["part"], list):
         return None

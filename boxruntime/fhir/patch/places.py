@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 Nodes: TypeAlias = "list[Node]"
 MAX_STEPS = 500_000
 """Members and values that one patch may look at, move or compare: a second."""
+_FHIR = Step(None, "FHIR")
 _ABSTRACT = frozenset({"Resource", "DomainResource"})
 
 
@@ -181,6 +182,8 @@ class Paths:
         match tree.name, len(arguments):
             case "where", 1:
                 return [node for node in source if self._holds(arguments[0], node)]
+            case "select", 1:
+                return [n for node in source for n in self._evaluate(arguments[0], [node])]
             case "exists", 1:
                 return _truth(any(self._holds(arguments[0], node) for node in source))
             case "all", 1:
@@ -188,7 +191,7 @@ class Paths:
             case (("ofType" | "as"), 1):
                 return self._of_type(source, arguments[0])
             case "is", 1:
-                return _truth(bool(source and self._of_type(source, arguments[0])))
+                return self._is(source, arguments[0])
             case "extension", 1:
                 url = conditions.text(self._evaluate(arguments[0], focus))
                 found = self._members(source, "extension")
@@ -199,8 +202,8 @@ class Paths:
             case name, 0 if name in _PARTS:
                 return _PARTS[name](source)
             case name, count:
-                values = [self._evaluate(argument, focus) for argument in arguments]
-                self.spend(_weight([*source, *(node for value in values for node in value)]))
+                self.spend(_weight(source))
+                values = (self._evaluate(argument, focus) for argument in arguments)
                 return _values(conditions.call(name, count, source, values))
 
     def _holds(self, condition: Tree, node: Node) -> bool:
@@ -211,19 +214,30 @@ class Paths:
         if tree.operator == "as":
             return self._of_type(left, tree.right)
         if tree.operator == "is":
-            return _truth(bool(self._of_type(left, tree.right))) if left else []
+            return self._is(left, tree.right)
         right = self._evaluate(tree.right, focus)
         self.spend(_weight([*left, *right]))
         return _values(conditions.combine(tree.operator, left, right))
 
+    def _is(self, nodes: Nodes, specifier: Tree) -> Nodes:
+        name = self._type_name(specifier)
+        node = conditions.only(nodes) if nodes else None
+        return [] if node is None else _truth(self._is_a(node.kind.type_name, name))
+
     def _of_type(self, nodes: Nodes, specifier: Tree) -> Nodes:
-        """Return those nodes that are of a type: Quantity, FHIR.Quantity."""
-        if not isinstance(specifier, Step):
-            raise malformed("The path names no type where one belongs.")
-        name = specifier.name
-        if name not in self._metadata.types:
-            raise malformed("The path names a type that does not exist.")
+        """Return those nodes that are of a type; a code is no string here (FHIR R4)."""
+        name = self._type_name(specifier)
+        if self._metadata.types[name].kind == "primitive":
+            return [node for node in nodes if node.kind.type_name == name]
         return [node for node in nodes if self._is_a(node.kind.type_name, name)]
+
+    def _type_name(self, specifier: Tree) -> str:
+        """Return the type that is meant: Quantity, FHIR.Quantity."""
+        if not isinstance(specifier, Step) or specifier.source not in {None, _FHIR}:
+            raise malformed("The path names no type where one belongs.")
+        if specifier.name not in self._metadata.types:
+            raise malformed("The path names a type that does not exist.")
+        return specifier.name
 
     def _is_a(self, type_name: str | None, name: str) -> bool:
         while type_name is not None and type_name != name:

@@ -5,6 +5,8 @@ Source: core specification, "Patch".
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from boxruntime.fhir.outcome import Fault, Issue, OutcomeError
 
 MAX_OPERATIONS = 10_000
@@ -19,3 +21,14 @@ def malformed(message: str, expression: str | None = None) -> OutcomeError:
 def too_costly(message: str) -> OutcomeError:
     """Return the 413 of a patch that would take more than a request may."""
     return OutcomeError(Fault.TOO_LARGE, message)
+
+
+def located(error: OutcomeError, expression: str) -> OutcomeError:
+    """Return the failure with the place in the patch, unless it has one."""
+    return OutcomeError(
+        error.fault,
+        [
+            issue if issue.expression else structs.replace(issue, expression=expression)
+            for issue in error.issues
+        ],
+    )

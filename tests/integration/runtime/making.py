@@ -44,3 +44,11 @@ def transaction(*entries: dict[str, Any]) -> dict[str, Any]:
 
 def batch(*entries: dict[str, Any]) -> dict[str, Any]:
     return {"resourceType": "Bundle", "type": "batch", "entry": list(entries)}
+
+
+async def made(box: Any, base: str = "", **more: Any) -> tuple[str, dict[str, Any]]:
+    """Create a Patient and return its path and itself."""
+    path = f"{base}/Patient/{fresh()}"
+    answer = await box.client.put(path, json={**OAK, **more})
+    assert answer.status_code == 201, answer.text
+    return path, answer.json()

@@ -12,7 +12,8 @@ import pytest
 
 from boxruntime.fhir.metadata import base_metadata
 from boxruntime.fhir.outcome import Fault, OutcomeError
-from boxruntime.fhir.patch.fhirpath_patch import apply_fhirpath_patch, parse_fhirpath_patch
+from boxruntime.fhir.patch.fhirpath_operations import parse_fhirpath_patch
+from boxruntime.fhir.patch.fhirpath_patch import apply_fhirpath_patch
 
 METADATA = base_metadata("4.0.1")
 OAK = {
@@ -88,7 +89,8 @@ STRING = {"valueString": "new"}
         "Patient . name [ 0 ] // the official one\n . family", "Patient.name /* x */ [0].`family`",
         "Patient.name.where(period.empty() and family.hasValue()).family",
         "Patient.name.where(family.upper() = 'OAK' and family.lower() = 'oak').family",
-        "Patient.name.where(family ~ 'oAK').family", "Patient.name.tail().last().family",
+        "Patient.name.where(family ~ 'oAK').family", "Patient.name.select(family)",
+        "Patient.name.ofType(HumanName).family.ofType(FHIR.string)", "Patient.name.tail().last().family",
     ],
 )  # fmt: skip
 def test_paths_that_name_one_element(path):
@@ -111,6 +113,11 @@ def test_paths_that_name_one_element(path):
         ("meta.lastUpdated < @2020-01-01T01:00:00+01:00", False),
         ("meta.lastUpdated <= @2020-01-01T01:00:00+01:00", True),
         ("multipleBirth > 2", True), ("multipleBirth >= 3.0", True), ("multipleBirth = -3", False),
+        ("meta.lastUpdated = @2020-01-01T00:00:00.000Z", True),
+        ("meta.lastUpdated = @2020-01-01T00:00:00.1Z", False),
+        ("(meta.lastUpdated = @2020-01-01T00:00Z).empty()", True),
+        ("@T10:30 < @T11:00", True), ("(@T10:30 < @T10:30:00).empty()", True),
+        ("gender.is(string)", False), ("name.first().is(HumanName)", True),
         ("multipleBirth is integer", True), ("multipleBirth is boolean", False),
         ("active xor false", True), ("active implies false", False), ("{} implies true", True),
         ("(active and {}).empty()", True), ("active or {}", True), ("gender = {}", False),
@@ -130,7 +137,8 @@ def test_conditions(condition, holds):
     "path",
     [
         "", ".", "Patient.", "Patient.name[", "Patient.name['a']", "Patient.name[0.5]", "Patient..name",
-        "Patient.name.where(", "Patient.name.where()", "Patient.name.frobnicate()", "Patient.name(",
+        "Patient.name.where(", "Patient.name.where()", "Patient.name.frobnicate()",
+        "Patient.name.ofType(System.String)", "Patient.name.is(HumanName)", "Patient.name(",
         "Patient.name.where(use = 'x)", "Patient.name | Patient.contact", "%ucum", "1 + 1", "a'b",
         "Patient.nonsense", "Patient.name.nonsense", "Patient.name.ofType(Nonsense)",
         "Patient.name.ofType('x')", "Patient.name.given.single()", "Patient.name[0].given > 5",
@@ -139,7 +147,8 @@ def test_conditions(condition, holds):
     ],
 )  # fmt: skip
 def test_paths_that_are_refused(path):
-    refused(OAK, operation("delete", path or "-"))
+    issue = refused(OAK, operation("delete", "Patient.gender"), operation("delete", path or "-"))
+    assert issue.expression == "Parameters.parameter[1]"
 
 
 def test_only_a_deletion_may_name_nothing():
@@ -262,6 +271,7 @@ def test_anonymous_types_within_each_other():
         parameters(operation("move", "Patient.name", source=1)),
         parameters(operation("delete", "Patient", value={})),
         parameters(operation("delete", "Patient", value={"valueSpam": 1})),
+        parameters(operation("replace", "Patient.gender", value={"valueCode": None})),
         parameters(operation("delete", "Patient", value={"valueString": "a", "valueCode": "b"})),
         parameters({"name": "operation", "part": [{"name": "spam", "valueString": "x"}]}),
         parameters({"name": "operation", "part": [{"name": "type", "valueCode": "add"}] * 2}),
