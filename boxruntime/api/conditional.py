@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from boxruntime.api.dispatch import GOVERNING, authorize_type
 from boxruntime.fhir.outcome import Fault, OutcomeError
-from boxruntime.fhir.search.parse import SearchOptions, parse_search
+from boxruntime.fhir.search.parse import SearchOptions, is_filter, parse_search
 from boxruntime.fhir.search.visit import types_of
 from boxruntime.http.messages import RequestError
 from boxruntime.http.target import parse_query
@@ -28,14 +28,6 @@ _FIRST_LOCK = 0x48_41_4C_45_00_00  # 256 numbers that nothing else of ours takes
 _BEFORE_QUERY = re.compile(r"\A[^=&?]*\?")
 """What clients put before the criteria of If-None-Exist: "?", "Patient?", or a whole URL."""
 Condition: TypeAlias = Sequence[tuple[str, str]]
-
-CONTROL = frozenset(
-    {
-        "_format", "_pretty", "_no-content", "_method", "_type", "_count", "_page", "page",
-        "_sort", "_elements", "_summary", "_total", "_result", "_timeout", "_etag", "_explain",
-    }
-)  # fmt: skip
-"""Parameters that steer the answer and do not make a request conditional."""
 
 
 def search_condition(call: Call) -> Condition | None:
@@ -58,7 +50,7 @@ def create_condition(call: Call) -> Condition | None:
 
 
 def _criteria(pairs: Condition) -> Condition | None:
-    return [(name, value) for name, value in pairs if name not in CONTROL] or None
+    return [(name, value) for name, value in pairs if is_filter(name)] or None
 
 
 async def hold(box: Box, *conditions: tuple[str, Condition]) -> None:

@@ -104,6 +104,13 @@ def parse_search(
     return reader.query(options)
 
 
+def is_filter(key: str) -> bool:
+    """Tell whether a parameter says which resources are meant, and not how to answer."""
+    if not key.startswith("_"):
+        return key not in {"page", "countMethod"}
+    return key.partition(":")[0].partition(".")[0] in _FILTERS
+
+
 class _Reader:
     """Collects one request's parameters; `query` gives the result."""
 
@@ -134,9 +141,7 @@ class _Reader:
         """Sort one pair into filters, sort keys, includes and result parameters."""
         self._sent.append((key, value))
         name = key.partition(":")[0]
-        if (not key.startswith("_") and key not in ("page", "countMethod")) or name.partition(".")[
-            0
-        ] in _FILTERS:
+        if is_filter(key):
             self._filters.append((key, value))
         elif not value.strip():
             return
