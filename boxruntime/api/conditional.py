@@ -17,6 +17,7 @@ from boxruntime.fhir.search.parse import SearchOptions, is_filter, parse_search
 from boxruntime.fhir.search.visit import types_of
 from boxruntime.http.messages import RequestError
 from boxruntime.http.target import parse_query
+from boxruntime.storage.errors import LostRaceError
 from boxruntime.storage.search.compile import compile_ids
 from boxruntime.storage.search.run import fetch, prepare_query
 
@@ -82,6 +83,20 @@ async def find_one(call: Call, box: Box, condition: Condition) -> str | None:
     if len(found) > 1:
         raise OutcomeError(Fault.MULTIPLE_MATCHES, "Several resources match the criteria.")
     return found[0] if found else None
+
+
+async def find_one_to_change(call: Call, box: Box, condition: Condition) -> str | None:
+    """Do the same inside a transaction, and lock the row while it meets the criteria.
+
+    Raises LostRaceError if another write came between, besides what `find_one` raises.
+    """
+    await hold(box, (call.type, condition))
+    found = await find_one(call, box, condition)
+    if found is not None:
+        await box.store.lock({call.type: [found]})
+        if await find_one(call, box, condition) != found:
+            raise LostRaceError
+    return found
 
 
 async def find_ids(call: Call, box: Box, resource_type: str, condition: Condition) -> list[str]:

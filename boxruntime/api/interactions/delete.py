@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from boxruntime.api.atomic import atomically
 from boxruntime.api.call import Call, Result
-from boxruntime.api.conditional import Condition, find_one, hold, search_condition
+from boxruntime.api.conditional import Condition, find_one_to_change, search_condition
 from boxruntime.api.entities import METADATA, owner_of
 from boxruntime.api.preconditions import accepted_versions, refuse_absent
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
@@ -42,8 +42,7 @@ async def conditional_delete(call: Call, box: Box) -> Result:
 
 
 async def _search_and_delete(call: Call, box: Box, condition: Condition) -> Result:
-    await hold(box, (call.type, condition))
-    return await delete_found(call, box, await find_one(call, box, condition))
+    return await delete_found(call, box, await find_one_to_change(call, box, condition))
 
 
 async def delete_found(call: Call, box: Box, found: str | None) -> Result:

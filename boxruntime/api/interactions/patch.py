@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from boxruntime.api.atomic import atomically
-from boxruntime.api.conditional import Condition, find_one, hold, search_condition
+from boxruntime.api.conditional import Condition, find_one_to_change, search_condition
 from boxruntime.api.create_or_replace import replace_version
 from boxruntime.api.entities import METADATA
 from boxruntime.api.intake import accept
@@ -64,13 +64,7 @@ async def conditional_patch(call: Call, box: Box) -> Result:
 
 
 async def _search_and_patch(call: Call, box: Box, condition: Condition) -> Result:
-    await hold(box, (call.type, condition))
-    found = await find_one(call, box, condition)
-    if found is not None:
-        await box.store.lock({call.type: [found]})
-        if await find_one(call, box, condition) != found:
-            raise LostRaceError  # another request changed what the criteria are about
-    return await patch_found(call, box, found)
+    return await patch_found(call, box, await find_one_to_change(call, box, condition))
 
 
 async def patch_found(call: Call, box: Box, found: str | None) -> Result:

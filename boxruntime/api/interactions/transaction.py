@@ -125,6 +125,7 @@ async def _resolve(call: Call, box: Box, entries: list[Entry], rewrite: dict[str
             raise placed(box, error, entry.index, call.dialect) from None
         if entry.full_url and target is not None:
             rewrite[entry.full_url] = f"{entry.call.type}/{target}"
+    await _lock_found(box, entries)
     if call.dialect is Dialect.AIDBOX:
         _refuse_early_references(box, entries, rewrite)
     else:
@@ -144,6 +145,29 @@ async def _take_locks(box: Box, entries: list[Entry]) -> None:
             rows[call.type].append(call.id)
     await hold(box, *conditions)
     await box.store.lock(rows)
+
+
+async def _lock_found(box: Box, entries: list[Entry]) -> None:
+    """Lock the rows that conditions found for a change, while they still meet them.
+
+    Raises LostRaceError if another write came between.
+    """
+    rows: dict[str, list[str]] = defaultdict(list)
+    found = [
+        entry
+        for entry in entries
+        if entry.found is not None and entry.call.route.interaction in _REPLACING
+    ]
+    for entry in found:
+        rows[entry.call.type].append(entry.found or "")
+    await box.store.lock(rows)
+    for entry in found:
+        try:
+            still = await find_one(entry.call, box, condition_of(entry.call) or ())
+        except OutcomeError as error:
+            raise placed(box, error, entry.index, entry.call.dialect) from None
+        if still != entry.found:
+            raise LostRaceError
 
 
 async def _target(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from boxruntime.api.atomic import atomically
-from boxruntime.api.conditional import Condition, find_one, hold, search_condition
+from boxruntime.api.conditional import Condition, find_one_to_change, search_condition
 from boxruntime.api.create_or_replace import replace, store_new
 from boxruntime.api.intake import body_object, check_id, take_resource
 from boxruntime.api.interactions.binary import find_document
@@ -46,8 +46,7 @@ async def conditional_update(call: Call, box: Box) -> Result:
 
 
 async def _search_and_update(call: Call, box: Box, condition: Condition) -> Result:
-    await hold(box, (call.type, condition))
-    return await update_found(call, box, await find_one(call, box, condition))
+    return await update_found(call, box, await find_one_to_change(call, box, condition))
 
 
 async def update_found(

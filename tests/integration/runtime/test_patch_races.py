@@ -9,7 +9,8 @@ import asyncio
 
 import pytest
 
-from tests.integration.runtime.making import BASES, OAK, fresh, made, outcome
+from tests.fixtures_box import connect
+from tests.integration.runtime.making import BASES, OAK, entry, fresh, made, outcome, transaction
 
 FORMS = pytest.mark.parametrize(
     ("base", "mismatch"), [("", 409), ("/fhir", 412)], ids=["root", "fhir"]
@@ -135,3 +136,47 @@ async def test_patches_racing_deletions_create_nothing(box):
     statuses = await asyncio.gather(*(patch() if n % 4 else delete() for n in range(40)))
     assert set(statuses) <= {200, 204, 410}
     assert (await box.client.get(path)).status_code == 410
+
+
+@pytest.mark.parametrize("as_entry", [False, True], ids=["request", "entry"])
+@pytest.mark.parametrize(("method", "status"), [("PATCH", 404), ("PUT", 201), ("DELETE", 204)])
+async def test_criteria_still_hold_when_the_write_happens(box, method, status, as_entry):
+    """Somebody changes what the criteria are about while a request has found its resource."""
+    path, before = await made(box, "/fhir", gender="unknown")
+    query = f"Patient?_id={before['id']}&gender=unknown"
+    how, url, body = method, f"/fhir/{query}", OAK
+    if as_entry:
+        how, url, body = "POST", "/fhir", transaction(entry(method, query, OAK))
+    other = await connect(box.environment)
+    try:
+        async with other.transaction():
+            await other.execute(
+                "UPDATE patient SET txid = nextval('transaction_id_seq'), "
+                """resource = resource || '{"gender": "male"}' WHERE id = $1""",
+                before["id"],
+            )
+            request = asyncio.create_task(box.client.request(how, url, json=body))
+            await waiting_for_a_lock(box)
+        answer = await request
+    finally:
+        await other.close()
+    if as_entry and answer.status_code == 200:
+        (item,) = answer.json()["entry"]
+        assert item["response"]["status"] == str(status)
+    else:
+        assert answer.status_code == status, answer.text
+    read = (await box.client.get(path)).json()
+    assert (read["gender"], read["name"]) == ("male", before["name"])
+
+
+async def waiting_for_a_lock(box):
+    """Return when a statement of the box waits for a row that another transaction holds."""
+    for _ in range(500):
+        (row,) = await box.sql(
+            "SELECT count(*) AS n FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        if row["n"]:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("nobody waits")
