@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from boxruntime.api.dispatch import GOVERNING, authorize_type
 from boxruntime.fhir.outcome import Fault, OutcomeError
@@ -29,6 +29,14 @@ _FIRST_LOCK = 0x48_41_4C_45_00_00  # 256 numbers that nothing else of ours takes
 _BEFORE_QUERY = re.compile(r"\A[^=&?]*\?")
 """What clients put before the criteria of If-None-Exist: "?", "Patient?", or a whole URL."""
 Condition: TypeAlias = Sequence[tuple[str, str]]
+
+
+class Match(NamedTuple):
+    """A resource that meets criteria, and the version that did."""
+
+    type: str
+    id: str
+    txid: int
 
 
 def search_condition(call: Call) -> Condition | None:
@@ -73,34 +81,48 @@ def _lock_of(resource_type: str, criteria: Condition) -> int:
     return _FIRST_LOCK + hashlib.blake2b(text.encode(), digest_size=1).digest()[0]
 
 
-async def find_one(call: Call, box: Box, condition: Condition) -> str | None:
-    """Return the id of the only match, None without a match.
+async def find_one(call: Call, box: Box, condition: Condition) -> Match | None:
+    """Return the only match, None without a match.
 
     Raises OutcomeError MULTIPLE_MATCHES, or INVALID for unknown parameters and criteria that
     say nothing (`identifier=`).
     """
-    found = await find_ids(call, box, call.type, condition)
+    found = await find_matches(call, box, call.type, condition)
     if len(found) > 1:
         raise OutcomeError(Fault.MULTIPLE_MATCHES, "Several resources match the criteria.")
     return found[0] if found else None
 
 
 async def find_one_to_change(call: Call, box: Box, condition: Condition) -> str | None:
-    """Do the same inside a transaction, and lock the row while it meets the criteria.
+    """Return the id of the only match, inside a transaction that holds it from now on.
 
-    Raises LostRaceError if another write came between, besides what `find_one` raises.
+    Raises OutcomeError as `find_one` does; LostRaceError if another write came between.
     """
     await hold(box, (call.type, condition))
-    found = await find_one(call, box, condition)
-    if found is not None:
-        await box.store.lock({call.type: [found]})
-        if await find_one(call, box, condition) != found:
-            raise LostRaceError
-    return found
+    match = await find_one(call, box, condition)
+    if match is None:
+        return None
+    await lock_matches(box, [match])
+    return match.id
 
 
-async def find_ids(call: Call, box: Box, resource_type: str, condition: Condition) -> list[str]:
-    """Return the ids that meet the criteria, at most two."""
+async def lock_matches(box: Box, matches: Sequence[Match]) -> None:
+    """Lock matches that will be changed: each must still be what met the criteria.
+
+    Raises LostRaceError if another write came between; another attempt searches again.
+    """
+    wanted: dict[str, list[str]] = {}
+    for match in matches:
+        wanted.setdefault(match.type, []).append(match.id)
+    locked = await box.store.lock(wanted)
+    if any(locked.get((match.type, match.id)) != match.txid for match in matches):
+        raise LostRaceError
+
+
+async def find_matches(
+    call: Call, box: Box, resource_type: str, condition: Condition
+) -> list[Match]:
+    """Return what meets the criteria, at most two."""
     query = parse_search(
         box.metadata,
         resource_type,
@@ -116,4 +138,4 @@ async def find_ids(call: Call, box: Box, resource_type: str, condition: Conditio
         authorize_type(call, box, reached)
     query = await prepare_query(box.store.runner, query)
     records = await fetch(box.store.runner, compile_ids(query, limit=2))
-    return [record["id"] for record in records]
+    return [Match(resource_type, record["id"], record["txid"]) for record in records]

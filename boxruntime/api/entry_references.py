@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from boxruntime.api.conditional import find_ids
+from boxruntime.api.conditional import find_matches
 from boxruntime.fhir.outcome import Fault, Issue, OutcomeError
 from boxruntime.http.messages import RequestError
 from boxruntime.http.target import parse_query
@@ -67,18 +67,18 @@ async def fill_queries(
             criteria = parse_query(found.query.encode())
         except RequestError as error:
             raise OutcomeError(Fault.INVALID, error.message) from None
-        ids = await find_ids(call, box, found.resource_type, criteria)
-        if len(ids) > 1:
+        matches = await find_matches(call, box, found.resource_type, criteria)
+        if len(matches) > 1:
             message = "Several resources match the reference."
             raise _refused(Fault.MULTIPLE_MATCHES, message, found.path, resource_type)
-        if not ids:
+        if not matches:
             message = "No resource matches the reference."
             raise _refused(Fault.PRECONDITION_FAILED, message, found.path, resource_type)
         found.holder.pop("uri", None)
         rest = dict(found.holder)
         found.holder.clear()
-        found.holder.update({"resourceType": found.resource_type, "id": ids[0], **rest})
-        found.id, found.query = ids[0], None
+        found.holder.update({"resourceType": found.resource_type, "id": matches[0].id, **rest})
+        found.id, found.query = matches[0].id, None
 
 
 def _refused(

@@ -168,7 +168,7 @@ def statements_for(resource_type: str, *, keeps_history: bool = True) -> Stateme
             else f"SELECT {COLUMNS} FROM {table} AS v"
         ),
         # $1 ids; locks those that exist, in an order that all transactions have
-        lock=f"SELECT id FROM {table} WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE",
+        lock=f"SELECT id, txid FROM {table} WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE",
         # $1 ids -> those that exist
         existing=f"SELECT id FROM {table} WHERE id = ANY($1::text[])",
     )

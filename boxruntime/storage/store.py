@@ -287,14 +287,20 @@ class Store:
                     raise
         raise OutcomeError(Fault.CONFLICT, "Another request keeps changing the resource.")
 
-    async def lock(self, wanted: Mapping[str, Iterable[str]]) -> None:
+    async def lock(self, wanted: Mapping[str, Iterable[str]]) -> dict[tuple[str, str], int]:
         """Lock rows by type and id for the rest of the transaction, always in the same order.
+
+        Return the version of each that exists, by type and id.
 
         Two transactions that write the same rows in different orders then wait for each other
         instead of ending in a deadlock, which takes PostgreSQL a second to find.
         """
+        locked: dict[tuple[str, str], int] = {}
         for resource_type in sorted(wanted):
-            await self.runner.run(self._sql(resource_type).lock, sorted(set(wanted[resource_type])))
+            ids = sorted(set(wanted[resource_type]))
+            for record in await self.runner.run(self._sql(resource_type).lock, ids):
+                locked[resource_type, record["id"]] = record["txid"]
+        return locked
 
     async def delete(
         self,

@@ -37,7 +37,7 @@ async def _create_unless(call: Call, box: Box, condition: Condition) -> Result:
     await hold(box, (call.type, condition))
     found = await find_one(call, box, condition)
     if found is not None:
-        return await existing(call, box, found)
+        return await existing(call, box, found.id)
     valid = await take_resource(call, box)
     return await store_new(call, box, valid, id_=_stated_id(call, box, valid))
 

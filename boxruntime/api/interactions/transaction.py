@@ -16,9 +16,11 @@ from boxruntime.api.bundle import Entry, read_entry, read_envelope, render_entry
 from boxruntime.api.call import Call, Interaction, Result
 from boxruntime.api.conditional import (
     Condition,
+    Match,
     create_condition,
     find_one,
     hold,
+    lock_matches,
     search_condition,
 )
 from boxruntime.api.create_or_replace import store_new
@@ -117,15 +119,17 @@ async def _resolve(call: Call, box: Box, entries: list[Entry], rewrite: dict[str
     """
     await _take_locks(box, entries)
     made: dict[str, str] = {}
+    matches: list[Match | None] = []
     wishes = await WishedIds.of(box, entries)
     for entry in entries:
         try:
-            target = await _target(call, box, entry, made, wishes)
+            matches.append(await _search(call, box, entry))
+            target = _target(call, entry, made, wishes)
         except OutcomeError as error:
             raise placed(box, error, entry.index, call.dialect) from None
         if entry.full_url and target is not None:
             rewrite[entry.full_url] = f"{entry.call.type}/{target}"
-    await _lock_found(box, entries)
+    await lock_matches(box, [match for match in matches if match is not None])
     if call.dialect is Dialect.AIDBOX:
         _refuse_early_references(box, entries, rewrite)
     else:
@@ -147,51 +151,36 @@ async def _take_locks(box: Box, entries: list[Entry]) -> None:
     await box.store.lock(rows)
 
 
-async def _lock_found(box: Box, entries: list[Entry]) -> None:
-    """Lock the rows that conditions found for a change, while they still meet them.
-
-    Raises LostRaceError if another write came between.
-    """
-    rows: dict[str, list[str]] = defaultdict(list)
-    found = [
-        entry
-        for entry in entries
-        if entry.found is not None and entry.call.route.interaction in _REPLACING
-    ]
-    for entry in found:
-        rows[entry.call.type].append(entry.found or "")
-    await box.store.lock(rows)
-    for entry in found:
-        try:
-            still = await find_one(entry.call, box, condition_of(entry.call) or ())
-        except OutcomeError as error:
-            raise placed(box, error, entry.index, entry.call.dialect) from None
-        if still != entry.found:
-            raise LostRaceError
+async def _search(call: Call, box: Box, entry: Entry) -> Match | None:
+    """Search for what a conditional entry is about; return a match that it will change."""
+    condition = condition_of(entry.call)
+    if condition is None or call.dialect is Dialect.AIDBOX:
+        return None
+    match = await find_one(entry.call, box, condition)
+    entry.searched = True
+    entry.found = None if match is None else match.id
+    return match if entry.call.route.interaction in _REPLACING else None
 
 
-async def _target(
-    call: Call, box: Box, entry: Entry, made: dict[str, str], wishes: WishedIds
-) -> str | None:
+def _target(call: Call, entry: Entry, made: dict[str, str], wishes: WishedIds) -> str | None:
     """Return the id of the resource that an entry will be about, None if only its turn tells.
 
     `made` remembers the creates by their criteria, so that two alike create one resource.
     """
     inner = entry.call
-    if inner.route.interaction in _KEEPING and "id" in inner.parameters:
+    interaction = inner.route.interaction
+    if interaction in _KEEPING and "id" in inner.parameters:
         return inner.id
     condition = condition_of(inner)
     if condition is None:
-        if inner.route.interaction is Interaction.CREATE:
+        if interaction is Interaction.CREATE:
             entry.id = wishes.grant(entry)
         return entry.id
     if call.dialect is Dialect.AIDBOX:
         return None
-    entry.searched = True
-    entry.found = await find_one(inner, box, condition)
-    if entry.found is None and inner.route.interaction not in _NEVER_CREATING:
+    if entry.found is None and interaction not in _NEVER_CREATING:
         key = repr((inner.type, sorted(condition)))
-        if inner.route.interaction is Interaction.CREATE and key in made:
+        if interaction is Interaction.CREATE and key in made:
             entry.found = made[key]
         else:
             entry.id = wishes.grant(entry)

@@ -110,7 +110,7 @@ def compile_estimate(query: Query) -> Statement:
 
 
 def compile_ids(query: Query, *, limit: int = 2) -> Statement:
-    """Return the statement of the first ids that match: rows with `id`.
+    """Return the statement of the first rows that match: their `id` and `txid`.
 
     Two suffice for a conditional interaction to know none, one or several.
     """
@@ -119,7 +119,8 @@ def compile_ids(query: Query, *, limit: int = 2) -> Statement:
     row = table_row(branch.type)
     found = _from_where(_compiler(query, binder), branch, row)
     return binder.statement(
-        f"SELECT {row.id} FROM {found} ORDER BY {row.id} LIMIT {binder.integer(limit)}"
+        f"SELECT {row.id}, {row.column('txid')} FROM {found} ORDER BY {row.id} "
+        f"LIMIT {binder.integer(limit)}"
     )
 
 
