@@ -17,6 +17,7 @@ from tests.conformance.data import (
 )
 
 JSON = {"content-type": "application/json", "accept": "application/fhir+json"}
+PATCH = {"content-type": "application/json-patch+json", "aidbox-validation-skip": "reference"}
 SKIP = {"aidbox-validation-skip": "reference"}
 
 
@@ -82,6 +83,11 @@ async def test_an_example_round_trips_in_both_formats(lenient, number):
     assert again.status_code == 200, again.text
     after = await get(lenient, f"/fhir/{path}")
     assert text_of(without_server_meta(after)) == wanted
+    for base in ("/fhir", ""):
+        patched = await lenient.client.patch(f"{base}/{path}", content=b"[]", headers=PATCH)
+        assert patched.status_code == 200, patched.text
+        after = await get(lenient, f"/fhir/{path}")
+        assert text_of(without_server_meta(after)) == wanted
 
 
 async def test_without_the_header_a_dangling_put_names_the_reference(lenient, box):
