@@ -27,6 +27,7 @@ Span: TypeAlias = "tuple[datetime, datetime | None]"
 _DATES = frozenset({"date", "dateTime", "instant", "time"})
 _TIME = re.compile(r"T?\d\d(?::|$)")
 _SECONDS = re.compile(r":\d\d:\d\d")
+_MAX_INDEX = 10**9
 _INSTANT = timedelta(microseconds=1)
 
 
@@ -40,8 +41,9 @@ def truth(nodes: Sequence[Node]) -> bool | None:
 
 def whole_number(nodes: Sequence[Node]) -> int:
     """Return an index. Raises OutcomeError INVALID."""
-    value = only(nodes).value if nodes else None
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or value != int(value):
+    value: Any = only(nodes).value if nodes else None
+    is_index = _is_number(value) and abs(value) < _MAX_INDEX and value == int(value)
+    if not is_index:
         raise malformed("The path has an index that is no whole number.")
     return int(value)
 

@@ -136,7 +136,8 @@ def test_conditions(condition, holds):
 @pytest.mark.parametrize(
     "path",
     [
-        "", ".", "Patient.", "Patient.name[", "Patient.name['a']", "Patient.name[0.5]", "Patient..name",
+        "", ".", "Patient.", "Patient.name[", "Patient.name['a']", "Patient.name[0.5]", "Patient.name[9999999999]",
+        "Patient.name[{}]", "Patient.name[true]", "Patient..name",
         "Patient.name.where(", "Patient.name.where()", "Patient.name.frobnicate()",
         "Patient.name.ofType(System.String)", "Patient.name.is(HumanName)", "Patient.name(",
         "Patient.name.where(use = 'x)", "Patient.name | Patient.contact", "%ucum", "1 + 1", "a'b",
