@@ -21,6 +21,7 @@ from boxruntime.api.routes import ROUTES, operations
 from boxruntime.api.routing import RouteTable
 from boxruntime.fhir.base_rows import base_rows
 from boxruntime.fhir.metadata import base_metadata
+from boxruntime.fhir.profiles.registry import NO_PROFILES, ProfileSet
 from boxruntime.fhir.validation import warm
 from boxruntime.http.messages import RawRequest, RequestError, Response
 from boxruntime.http.server import StartupError
@@ -105,6 +106,7 @@ class Application:
         self.box = Box(
             settings=settings,
             metadata=metadata,
+            profiles=NO_PROFILES,
             database=self.database,
             store=Store(self.database, shared=self._shared),
             policies=PolicySet(()),
@@ -169,6 +171,9 @@ class Application:
             if resource_type in {None, "AccessPolicy"}:
                 policies = PolicySet(await load_all(self.database, "AccessPolicy"))
                 self.box = msgspec.structs.replace(self.box, policies=policies)
+            if resource_type in {None, "AidboxProfile"}:
+                profiles = ProfileSet(await load_all(self.database, "AidboxProfile"))
+                self.box = msgspec.structs.replace(self.box, profiles=profiles)
             if resource_type in {None, "Entity", "Attribute"}:
                 await self._reload_metadata()
 
@@ -194,9 +199,8 @@ class Application:
         )
 
     async def _heard(self, table: str | None) -> None:
-        by_table = {
-            name.lower(): name for name in ("AccessPolicy", "Client", "User", "Entity", "Attribute")
-        }
+        kept = ("AccessPolicy", "AidboxProfile", "Client", "User", "Entity", "Attribute")
+        by_table = {name.lower(): name for name in kept}
         if table is None or table in by_table:
             await self.reload(None if table is None else by_table[table])
 

@@ -14,7 +14,7 @@ from boxruntime.api.box import Box, Transaction
 from boxruntime.api.entities import check_compiles
 from boxruntime.api.intake import dangling, dangling_issue
 from boxruntime.fhir.expression import render_expression
-from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
+from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 from boxruntime.storage.store import Store
 
 if TYPE_CHECKING:
@@ -84,11 +84,10 @@ def placed(box: Box, error: OutcomeError, index: int, dialect: Dialect) -> Outco
             inner = render_expression(box.metadata, issue, dialect)
         rest = "" if inner is None else ".resource" + inner[len(issue.type_name or "") :]
         issues.append(
-            Issue(
-                message=issue.message,
+            msgspec.structs.replace(
+                issue,
+                type_name=None,
                 expression=f"Bundle.entry[{index}]{rest}",
-                code=issue.code,
-                severity=issue.severity,
                 path=("entry", index, "resource", *issue.path),
             )
         )

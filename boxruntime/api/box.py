@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from boxruntime.api.routing import RouteTable
     from boxruntime.fhir.formats import FoundReference
     from boxruntime.fhir.metadata import Metadata
+    from boxruntime.fhir.profiles.registry import ProfileSet
     from boxruntime.settings import BoxSettings
     from boxruntime.storage.database import Database
     from boxruntime.storage.store import Store
@@ -53,6 +54,7 @@ class Box(msgspec.Struct, frozen=True, kw_only=True):
 
     settings: BoxSettings
     metadata: Metadata
+    profiles: ProfileSet
     database: Database
     store: Store
     policies: PolicySet

@@ -19,6 +19,7 @@ from boxruntime.api.entry_references import fill_queries
 from boxruntime.api.interactions.binary import find_document
 from boxruntime.fhir.formats import FoundReference, accept_aidbox, to_aidbox
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError, Path
+from boxruntime.fhir.profiles.registry import profile_issues
 from boxruntime.fhir.references import wrong_targets
 from boxruntime.fhir.shapes import shape_of
 from boxruntime.fhir.validation import validate
@@ -109,7 +110,9 @@ async def accept(
     id_ = resource.get("id")
     if id_ is not None:
         check_id(id_, resource_type)
-    issues = converted.issues + validate(metadata, shape, resource, call.dialect)
+    issues = converted.issues + validate(metadata, shape, resource, call.dialect, box.profiles)
+    if resource_type == "AidboxProfile" and not issues:
+        issues = profile_issues(metadata, resource)
     if not skips_references(call, box):
         issues += wrong_targets(resource_type, converted.references)
     if issues:

@@ -201,7 +201,16 @@ def _outcome(
     if not is_fhir:
         found = [issue for issue in issues if issue.severity in {"fatal", "error"}]
         outcome["errors"] = [
-            {"path": list(issue.path), "message": issue.message} for issue in found
+            {
+                "path": list(issue.path),
+                "message": issue.message,
+                **(
+                    {"profile": {"id": issue.profile, "resourceType": "AidboxProfile"}}
+                    if issue.profile
+                    else {}
+                ),
+            }
+            for issue in found
         ]
         outcome["warnings"] = [
             {"path": list(issue.path), "message": issue.message}

@@ -55,12 +55,13 @@ def located(metadata: Metadata, issue: Issue, dialect: Dialect, document: Any, o
 
 def sorted_issues(issues: Iterable[Issue]) -> list[Issue]:
     """Return each finding once, in the order of its place, whatever found it first."""
-    unique = {(issue.path, issue.message): issue for issue in issues}
+    unique = {(issue.path, issue.message, issue.profile): issue for issue in issues}
     return sorted(
         unique.values(),
         key=lambda issue: (
             [(0, step, "") if isinstance(step, int) else (1, 0, step) for step in issue.path],
             issue.message,
+            issue.profile or "",
         ),
     )
 

@@ -65,6 +65,8 @@ class Issue(msgspec.Struct, frozen=True, kw_only=True):
     code: str | None = None
     """FHIR issue code; None takes the fault's."""
     severity: str = "fatal"
+    profile: str | None = None
+    """Id of the AidboxProfile that demands it."""
 
 
 class OutcomeError(Exception):

@@ -15,18 +15,19 @@ import jsonschema_rs
 from boxruntime.fhir.outcome import Issue, Path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from boxruntime.fhir.metadata import Metadata
 
 Schema = dict[str, Any]
 
-_WHOLE = "wholeNumber"
+WHOLE = "wholeNumber"
+"""The keyword that `type: integer` becomes."""
 _MAX_LISTED = 30
 """Longer code lists make an outcome unreadable."""
 
 
-class _Whole:
+class Whole:
     """`wholeNumber`: a JSON number without fraction and exponent. 0.5 us a value."""
 
     def __init__(self, parent_schema: Any, value: Any, schema_path: Any) -> None:
@@ -39,33 +40,36 @@ class _Whole:
 
 def compile_schema(schema: Schema) -> jsonschema_rs.Draft7Validator:
     """Return the validator of a draft 7 schema; `integer` means a number without fraction."""
-    return jsonschema_rs.Draft7Validator(_enforced(schema), keywords={_WHOLE: _Whole}, offline=True)
+    return jsonschema_rs.Draft7Validator(enforced(schema), keywords={WHOLE: Whole}, offline=True)
 
 
-def _enforced(schema: Any) -> Any:
+def enforced(schema: Any) -> Any:
+    """Return the schema with our keywords in the place of `integer` and `constant`."""
     if isinstance(schema, list):
-        return [_enforced(item) for item in schema]
+        return [enforced(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    result = {key: _enforced(value) for key, value in schema.items()}
+    result = {key: enforced(value) for key, value in schema.items()}
     if schema.get("type") == "integer":
         del result["type"]
-        result[_WHOLE] = True
+        result[WHOLE] = True
     if isinstance(schema.get("constant"), str):
         result["const"] = schema["constant"]
     return result
 
 
 def schema_issues(
-    validator: jsonschema_rs.Draft7Validator,
+    validator: jsonschema_rs.Validator,
     value: Any,
     type_name: str,
     formats: Mapping[str, str] = MappingProxyType({}),
+    own_message: Callable[[jsonschema_rs.ValidationError], str | None] | None = None,
 ) -> list[Issue]:
     """Return what a validator finds, in the words of the specification, never quoting a value.
 
-    `formats` names the type that a regular expression stands for. Of several errors at one place
-    only the wrong type counts: the rest follows from it. 26 us for one unknown member.
+    `formats` names the type that a regular expression stands for; `own_message` gives the text
+    that a schema has for one of its errors. Of several errors at one place only the wrong type
+    counts: the rest follows from it. 26 us for one unknown member.
     Source: core specification, "When and on what" (Messages).
     """
     found: list[tuple[Path, str, str]] = []
@@ -73,6 +77,10 @@ def schema_issues(
         if _is_excused(value, error):
             continue
         place = tuple(error.instance_path)
+        text = own_message(error) if own_message is not None else None
+        if text is not None:
+            found.append((place, error.kind.name, text))
+            continue
         found.extend((path, kind, text) for path, kind, text in _messages(error, place, formats))
     mistyped = {path for path, kind, _ in found if kind == "type"}
     return [
@@ -127,7 +135,7 @@ def _messages(
         yield place, name, f"Property {kind.property} is required"
     elif name == "type":
         yield place, name, _expected_type(kind.types)
-    elif name == _WHOLE:
+    elif name == WHOLE:
         yield place, "type", "expected type of integer"
     elif name == "enum":
         yield place, name, f"expected one of {_listed(kind.options)}"
@@ -153,6 +161,8 @@ _OTHER = {
     "format": "wrong format",
     "not": "expected exactly one type of value",
     "uniqueItems": "items are not unique",
+    "contains": "the items do not include what is expected",
+    "falseSchema": "not allowed here",
 }
 
 
