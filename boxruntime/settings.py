@@ -57,6 +57,8 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
     participants: tuple[Participant, ...]
     create_ignores_id: bool
     allows_reference_skip: bool
+    enforces_definitions: bool
+    """StructureDefinitions that are stored become profiles at once."""
     max_body_bytes: int
     connections: int
     statement_timeout_ms: int
@@ -94,6 +96,7 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
             participants=_participants(env.get("BOX_PARTICIPANTS") or "[]"),
             create_ignores_id=_flag(env, "BOX_FHIR_CREATE_IGNORE_ID"),
             allows_reference_skip=_flag(env, "BOX_FHIR_VALIDATION_SKIP_REFERENCE"),
+            enforces_definitions=_flag(env, "BOX_FHIR_ENFORCE_PROFILES"),
             max_body_bytes=_integer(env, "BOX_WEB_MAX_BODY", 128 * 1024 * 1024, low=1024),
             connections=_integer(env, "BOX_DB_CONNECTIONS", 8, low=2, high=200),
             statement_timeout_ms=_integer(env, "BOX_DB_STATEMENT_TIMEOUT", 60_000, low=0),

@@ -1,7 +1,7 @@
 """All or nothing: work on a box inside one database transaction.
 
-What may only be known at the end is looked at before the commit: every reference has a target, and
-changed metadata can be compiled. Source: core specification, "Batch and transaction", "Entity".
+What may only be known at the end is looked at before the commit: profiles follow the definitions
+that were written, every reference has a target, and changed metadata can be compiled. Source: core specification, "Batch and transaction", "Entity".
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import msgspec
 from boxruntime.api.box import Box, Transaction
 from boxruntime.api.entities import check_compiles
 from boxruntime.api.intake import dangling, dangling_issue
+from boxruntime.api.profile_definitions import follow_definitions
 from boxruntime.fhir.expression import render_expression
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 from boxruntime.storage.store import Store
@@ -50,6 +51,7 @@ async def atomically(
         transaction = Transaction()
         inner = msgspec.structs.replace(box, store=store, transaction=transaction)
         result = await work(inner)
+        await follow_definitions(inner)
         await _check_dangling(inner, transaction, dialect)
         await check_compiles(inner, transaction.owners)
         return result, transaction.touched

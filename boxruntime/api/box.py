@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from boxruntime.access.policies import PolicySet
+    from boxruntime.api.call import Call
     from boxruntime.api.routing import RouteTable
     from boxruntime.fhir.formats import FoundReference
     from boxruntime.fhir.metadata import Metadata
@@ -35,13 +36,17 @@ class Transaction(msgspec.Struct):
     """What a transaction gathers while its entries run.
 
     `touched` are the types whose meta-resources changed, to be announced after it; `owners` the
-    types whose metadata changed; `entry` the index at work, None outside of a Bundle.
+    types whose metadata changed; `entry` the index at work, None outside of a Bundle;
+    `definitions` the URLs of StructureDefinitions that profiles follow, True for one that is there
+    afterwards, and `definer` the call that wrote the last of them.
     """
 
     references: list[WrittenReference] = []
     touched: set[str] = set()
     owners: set[str] = set()
     entry: int | None = None
+    definitions: dict[str, bool] = {}
+    definer: Call | None = None
 
 
 class Box(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from boxruntime.api.preconditions import (
     requires_absent,
     requires_existing,
 )
+from boxruntime.api.profile_definitions import makes_profiles, note_definition
 from boxruntime.fhir.outcome import Fault, OutcomeError
 from boxruntime.storage.errors import LostRaceError
 
@@ -89,6 +90,10 @@ async def _write(
 ) -> Stored:
     if valid.type in METADATA:
         stored = await atomically(box, call.dialect, lambda inner: _metadata(inner, valid, work))
+    elif makes_profiles(box, valid.type):
+        stored = await atomically(
+            box, call.dialect, lambda inner: _definition(call, inner, valid, work)
+        )
     else:
         stored = await work(box)
     await box.note_write(valid.type)
@@ -107,6 +112,13 @@ async def _metadata(
     if box.transaction is not None and owner is not None:
         box.transaction.owners.add(owner)
     return stored
+
+
+async def _definition(
+    call: Call, box: Box, valid: ValidResource, work: Callable[[Box], Awaitable[Stored]]
+) -> Stored:
+    note_definition(call, box, valid.resource)
+    return await work(box)
 
 
 async def _create_absent(box: Box, valid: ValidResource, id_: str) -> Stored:

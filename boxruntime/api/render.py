@@ -150,7 +150,7 @@ def success_outcome(dialect: Dialect) -> dict[str, Any]:
 
 
 def search_warnings(issues: list[Issue], dialect: Dialect) -> dict[str, Any]:
-    """Return the OperationOutcome inside a search Bundle: what was ignored."""
+    """Return the OperationOutcome inside a Bundle: what was ignored."""
     return _outcome(None, "warning", issues, issues[0].message, dialect, "not-supported")
 
 

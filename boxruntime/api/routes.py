@@ -23,6 +23,7 @@ from boxruntime.api.interactions.search import (
 from boxruntime.api.interactions.transaction import bundle
 from boxruntime.api.interactions.update import conditional_update, update
 from boxruntime.api.interactions.upsert import upsert
+from boxruntime.api.operations.convert_profiles import convert_profiles
 from boxruntime.api.operations.front import front
 from boxruntime.api.operations.health import health
 from boxruntime.api.operations.sudo import sudo
@@ -58,6 +59,7 @@ ROUTES: tuple[Route, ...] = tuple(
         ("DELETE", "/{type}/{id}/_history/{vid}", I.OTHER,            delete_version,     "DeleteVersion",     "FhirDeleteVersion",     False),
         ("POST",   "/",                           I.BUNDLE,           bundle,             "Transaction",       "FhirTransaction",       False),
         ("PUT",    "/",                           I.OTHER,            upsert,             "BatchUpsert",       None,                    False),
+        ("POST",   "/StructureDefinition/$convert", I.OTHER,          convert_profiles,   "ConvertProfiles",   "FhirConvertProfiles",   False),
         ("GET",    "/metadata",                   I.CAPABILITIES,     capabilities,       "Metadata",          "FhirMetadata",          True),
         ("GET",    "/health",                     I.OTHER,            health,             "Health",            None,                    True),
         ("GET",    "/__healthcheck",              I.OTHER,            health,             "HealthCheck",       None,                    True),

@@ -59,6 +59,7 @@ def test_names_of_the_fhir_version(text):
 def test_flags(text, value):
     assert settings(BOX_FHIR_CREATE_IGNORE_ID=text).create_ignores_id is value
     assert settings(BOX_FHIR_VALIDATION_SKIP_REFERENCE=text).allows_reference_skip is value
+    assert settings(BOX_FHIR_ENFORCE_PROFILES=text).enforces_definitions is value
 
 
 def test_participants():

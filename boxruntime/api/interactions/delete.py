@@ -13,6 +13,7 @@ from boxruntime.api.call import Call, Result
 from boxruntime.api.conditional import Condition, find_one_to_change, search_condition
 from boxruntime.api.entities import METADATA, owner_of
 from boxruntime.api.preconditions import accepted_versions, refuse_absent
+from boxruntime.api.profile_definitions import makes_profiles, note_definition
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 
 if TYPE_CHECKING:
@@ -63,6 +64,10 @@ async def _delete(call: Call, box: Box, id_: str) -> Result:
         stored = await atomically(
             box, call.dialect, lambda inner: _delete_metadata(call, inner, id_)
         )
+    elif makes_profiles(box, call.type):
+        stored = await atomically(
+            box, call.dialect, lambda inner: _delete_definition(call, inner, id_)
+        )
     else:
         stored = await _delete_row(call, box, id_)
     if stored is not None:
@@ -86,4 +91,11 @@ async def _delete_metadata(call: Call, box: Box, id_: str) -> Stored | None:
         owner = owner_of(call.type, id_, stored.resource())
         if owner is not None:
             box.transaction.owners.add(owner)
+    return stored
+
+
+async def _delete_definition(call: Call, box: Box, id_: str) -> Stored | None:
+    stored = await _delete_row(call, box, id_)
+    if stored is not None:
+        note_definition(call, box, stored.resource(), is_there=False)
     return stored

@@ -31,6 +31,7 @@ from boxruntime.api.interactions.create import existing
 from boxruntime.api.interactions.delete import delete_found
 from boxruntime.api.interactions.patch import patch_found
 from boxruntime.api.interactions.update import update_found
+from boxruntime.api.profile_definitions import makes_profiles
 from boxruntime.api.turns import Turns
 from boxruntime.api.wished_ids import WishedIds, is_wish
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
@@ -266,10 +267,11 @@ async def _run_all(box: Box, entries: list[Entry]) -> None:
     for entry in entries:
         await turns.pass_on()
         transaction.entry = entry.index
-        if not _is_plain_create(entry):
+        plain = _is_plain_create(box, entry)
+        if not plain:
             await waiting.flush()
         try:
-            if _is_plain_create(entry):
+            if plain:
                 valid = await take_resource(entry.call, box)
                 if any(found.query is not None for found in valid.references):
                     await waiting.flush()  # the query may ask for what waits
@@ -295,12 +297,13 @@ def _transaction_of(box: Box) -> Transaction:
     return box.transaction
 
 
-def _is_plain_create(entry: Entry) -> bool:
+def _is_plain_create(box: Box, entry: Entry) -> bool:
     return (
         entry.call.route.interaction is Interaction.CREATE
         and entry.id is not None
         and not entry.searched
         and entry.call.type not in WATCHED
+        and not makes_profiles(box, entry.call.type)
     )
 
 

@@ -38,7 +38,7 @@ async def _store_all(call: Call, box: Box, items: list[Any]) -> list[dict[str, A
         if box.transaction is not None and not call.is_entry:
             box.transaction.entry = index
         try:
-            result = await update(_item_call(call, box, item), box)
+            result = await update(item_call(call, box, item), box)
         except OutcomeError as error:
             raise placed(box, error, index, call.dialect) from None
         if result.stored is not None:
@@ -46,7 +46,8 @@ async def _store_all(call: Call, box: Box, items: list[Any]) -> list[dict[str, A
     return answers
 
 
-def _item_call(call: Call, box: Box, item: Any) -> Call:
+def item_call(call: Call, box: Box, item: Any) -> Call:
+    """Return the PUT of one resource, if the caller may send it. Raises OutcomeError."""
     resource_type = item.get("resourceType") if isinstance(item, dict) else None
     id_ = item.get("id") if isinstance(item, dict) else None
     if not isinstance(resource_type, str) or not isinstance(id_, str):

@@ -59,7 +59,7 @@ class Profile:
 class ProfileSet:
     """All profiles of a box. Immutable."""
 
-    __slots__ = ("_always", "_by_url")
+    __slots__ = ("_always", "_by_url", "_urls")
 
     def __init__(self, resources: Iterable[dict[str, Any]] = ()) -> None:
         """Read AidboxProfile resources, the latest last; one that says too little is left out."""
@@ -76,6 +76,8 @@ class ProfileSet:
                 by_url[profile.url].append(profile)
         self._always = {name: tuple(found) for name, found in always.items()}
         self._by_url = {url: tuple(found) for url, found in by_url.items()}
+        everything = (one for found in (*always.values(), *by_url.values()) for one in found)
+        self._urls = {profile.id: profile.url for profile in everything}
 
     def __bool__(self) -> bool:
         return bool(self._always or self._by_url)
@@ -92,6 +94,10 @@ class ProfileSet:
             if not version or profile.version in (None, version):
                 return profile
         return None
+
+    def is_free(self, id_: str, url: str) -> bool:
+        """Tell whether a profile with this URL may have the id: nobody else has it."""
+        return self._urls.get(id_, url) == url
 
     def issues(
         self,
