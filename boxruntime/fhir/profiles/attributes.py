@@ -30,7 +30,6 @@ Attribute = dict[str, Any]
 MODULE = "profiles"
 _EXTENSIONS = ("extension", "modifierExtension")
 _EVERYWHERE = frozenset({"Element", "BackboneElement", "Resource", "DomainResource", "Extension"})
-_MAX_DEPTH = 8
 
 
 class AttributePlan:
@@ -134,16 +133,16 @@ class AttributePlan:
             return
         if (found.url, modifier) in taken.values():
             return
-        shape = self._shape(found, 0)
+        shape = self._shape(found)
         if shape is None:
             return
         name = _free_name(wished, {*elements, *taken})
         taken[name] = found.url, modifier
         flags = {"isModifier": True} if modifier else {}
         order = len(elements) + len(taken)
-        self._add(owner, (*path, name), found, {**shape, **flags, "order": order}, 0)
+        self._add(owner, (*path, name), found, {**shape, **flags, "order": order}, ())
 
-    def _shape(self, found: Extension, depth: int) -> Attribute | None:
+    def _shape(self, found: Extension) -> Attribute | None:
         """Return what the extension's definition says of its Attribute; None = it stays raw."""
         types = value_types(self._library, found.views)
         # The root of the definition tells; of a nested extension, its slice.
@@ -152,13 +151,18 @@ class AttributePlan:
         if maximum != "1":
             shape["isCollection"] = True
         if nested_slices(found.views):
-            return shape if not types and depth < _MAX_DEPTH else None
+            return shape if not types else None
         if types is None or len(types) != 1 or types[0] not in self._metadata.types:
             return None
         return {**shape, "type": {"resourceType": "Entity", "id": types[0]}}
 
     def _add(
-        self, owner: str, path: ElementPath, found: Extension, shape: Attribute, depth: int
+        self,
+        owner: str,
+        path: ElementPath,
+        found: Extension,
+        shape: Attribute,
+        above: tuple[str, ...],
     ) -> None:
         id_ = ".".join((owner, *path))
         self.attributes[id_] = {
@@ -172,16 +176,17 @@ class AttributePlan:
         if "type" in shape:
             return
         names: set[str] = {"extension"}
-        urls: set[str] = set()
+        urls = {found.url, *above}  # one that leads back to itself stays raw there
         for one in nested_slices(found.views):
             inner = extension_of(self._library, one)
-            below = self._shape(inner, depth + 1) if inner is not None else None
+            below = self._shape(inner) if inner is not None else None
             if inner is None or below is None or inner.url in urls or not one.slice:
                 continue
             urls.add(inner.url)
             name = _free_name(one.slice, names)
             names.add(name)
-            self._add(owner, (*path, name), inner, {**below, "order": len(names)}, depth + 1)
+            below["order"] = len(names)
+            self._add(owner, (*path, name), inner, below, (*above, found.url))
         # What has no Attribute among the nested extensions stays raw, and must have room.
         self.attributes[f"{id_}.extension"] = {
             "resourceType": "Attribute",

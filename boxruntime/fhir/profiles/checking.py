@@ -29,6 +29,13 @@ _DRAFTS = {
     DRAFT: jsonschema_rs.Draft202012Validator,
 }
 _DEFAULT = "http://json-schema.org/draft-07/schema"
+_TEXTS = {
+    "anyOf": "none of the alternatives fits",
+    "oneOf": "not exactly one of the alternatives fits",
+    "not": "not allowed here",
+    "propertyNames": "a name that is not allowed here",
+}
+"""Where the types' own schemas mean choice types by these keywords, a profile may mean anything."""
 
 
 class ProfileValidator:
@@ -47,15 +54,15 @@ class ProfileValidator:
         return schema_issues(self._validator, resource, type_name, formats, self._message)
 
     def _message(self, error: jsonschema_rs.ValidationError) -> str | None:
-        """Return the text that the schema itself gives for an error."""
+        """Return the text that the schema itself gives for an error, or ours for a profile's."""
         node = self._schema
-        for step in list(error.schema_path)[:-1]:
-            try:
+        try:
+            for step in list(error.schema_path)[:-1]:
                 node = node[step]
-            except (KeyError, IndexError, TypeError):
-                return None  # through a $ref
-        text = node.get(MESSAGE) if isinstance(node, dict) else None
-        return text if isinstance(text, str) else None
+            text = node.get(MESSAGE)
+        except (AttributeError, KeyError, IndexError, TypeError):
+            text = None  # through a $ref
+        return text if isinstance(text, str) else _TEXTS.get(error.kind.name)
 
 
 def compile_profile(schema: Any) -> ProfileValidator:

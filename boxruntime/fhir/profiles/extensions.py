@@ -83,7 +83,11 @@ def extension_rules(maker: SchemaMaker, node: Node, place: Place) -> list[Schema
             maker.note(place.below(one), "The slice names no extension; it is passed over.")
             continue
         element = first_class(place.elements, found.url, modifier=node.name == "modifierExtension")
+        if len(found.views) > 1 and found.url in maker.entered:
+            continue  # an extension inside itself
+        maker.entered.append(found.url)
         rules += _Extension(maker, one, found, place, node.name).rules(element)
+        maker.entered.pop()
     return rules
 
 
@@ -243,7 +247,7 @@ def _value_keys(types: list[str]) -> Schema:
     keys = [choice_key("value", name) for name in types]
     allowed = "|".join(["value", *keys]) if keys else "(?!)"
     schema: dict[str, Any] = {
-        "propertyNames": {"pattern": f"^(?:(?!_?value).*|_?(?:{allowed}))$"},
+        "pattern": f"^(?:(?!_?value).*|_?(?:{allowed}))$",
         MESSAGE: f"expected {' or '.join(keys)}" if keys else "a value is not allowed here",
     }
-    return schema
+    return {"propertyNames": schema}

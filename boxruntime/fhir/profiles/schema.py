@@ -44,8 +44,8 @@ class SchemaMaker:
         self.metadata = library.metadata
         self.value_sets = value_sets
         self.notes: dict[Note, None] = {}
-        self._open: list[str] = []
-        """Profiles being looked into: one that leads back to itself is not entered again."""
+        self.entered: list[str] = []
+        """Profiles and extensions being looked into: none is entered from inside itself."""
 
     def profile(self, definition: dict[str, Any]) -> Schema:
         """Return the schema of a profile on a resource type. Raises ConversionError."""
@@ -77,7 +77,9 @@ class SchemaMaker:
         if node.maximum == 0:
             members.forbid(element.name)
             return
-        if node.minimum and not element.required:
+        # A differential may leave it to the reader that a required slice makes the element so.
+        sliced = any(one.minimum for one in node.slices.values())
+        if (node.minimum or sliced) and not element.required:
             members.require(element.name)
         value = self.value(node, element, place)
         if element.array:
@@ -227,13 +229,13 @@ class SchemaMaker:
 
     def _of_profile(self, url: str, type_name: str, place: Place) -> Schema:
         definition = self.library.find("StructureDefinition", url)
-        if definition is None or url in self._open:
+        if definition is None or url in self.entered:
             return {}
-        self._open.append(url)
+        self.entered.append(url)
         owner = self.metadata.fhir_type(type_name)
         inner = Place(owner, self.metadata.types[owner].elements, place.text)
         found = self.object(self.library.tree(definition), inner)
-        self._open.pop()
+        self.entered.pop()
         return found
 
     def _beside(self, members: Members, node: Node, element: Element, place: Place) -> None:
