@@ -18,6 +18,7 @@ from boxruntime.fhir.profiles.extensions import (
     nested_slices,
     value_types,
 )
+from boxruntime.fhir.profiles.library import ConversionError
 from boxruntime.fhir.profiles.places import Place, children_at, is_primitive
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 Attribute = dict[str, Any]
 
 MODULE = "profiles"
+MAX_ATTRIBUTES = 20_000
+"""Of one conversion; US Core has 12. Extensions that use each other twice double at each step."""
 _EXTENSIONS = ("extension", "modifierExtension")
 _EVERYWHERE = frozenset({"Element", "BackboneElement", "Resource", "DomainResource", "Extension"})
 
@@ -165,6 +168,8 @@ class AttributePlan:
         above: tuple[str, ...],
     ) -> None:
         id_ = ".".join((owner, *path))
+        if len(self.attributes) >= MAX_ATTRIBUTES:
+            raise ConversionError(found.url, f"There are more than {MAX_ATTRIBUTES} Attributes.")
         self.attributes[id_] = {
             "resourceType": "Attribute",
             "id": id_,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boxruntime.fhir.compile import choice_key
 from boxruntime.fhir.profiles.checking import MESSAGE
-from boxruntime.fhir.profiles.parts import CODED, Schema, all_of
+from boxruntime.fhir.profiles.parts import CODED, NODE, Schema, all_of
 from boxruntime.fhir.profiles.places import Place, children_at
 
 if TYPE_CHECKING:
@@ -83,12 +83,33 @@ def extension_rules(maker: SchemaMaker, node: Node, place: Place) -> list[Schema
             maker.note(place.below(one), "The slice names no extension; it is passed over.")
             continue
         element = first_class(place.elements, found.url, modifier=node.name == "modifierExtension")
+        maker.spend(NODE)
         if len(found.views) > 1 and found.url in maker.entered:
             continue  # an extension inside itself
         maker.entered.append(found.url)
         rules += _Extension(maker, one, found, place, node.name).rules(element)
         maker.entered.pop()
+    if node.is_closed:
+        rules.append(_closed(maker.library, node, place))
     return rules
+
+
+def _closed(library: Library, node: Node, place: Place) -> Schema:
+    """Return the rule that there are no extensions but those of the slices."""
+    known = [extension_of(library, one) for one in node.slices.values()]
+    urls = [one.url for one in known if one is not None]
+    if len(urls) < len(known):
+        return {}
+    allowed = {"properties": {"url": {"enum": urls}}}
+    properties: Schema = {
+        node.name: {"items": {"anyOf": [allowed], MESSAGE: "extension is not allowed here"}}
+    }
+    modifier = node.name == "modifierExtension"
+    for name, element in place.elements.items():
+        url = element.extension_url
+        if url is not None and element.modifier == modifier and url not in urls:
+            properties[name] = False
+    return {"properties": properties}
 
 
 def first_class(elements: dict[str, Element], url: str, *, modifier: bool) -> Element | None:

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from boxruntime.fhir.profiles.tree import ElementDefinition, Node, element_tree
+from boxruntime.fhir.profiles.tree import (
+    ElementDefinition,
+    Node,
+    bound_value_set,
+    canonicals,
+    element_tree,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -142,11 +148,12 @@ def _definition_needs(definition: dict[str, Any], wanted: dict[str, set[str]]) -
         for element in _elements(definition, view) or ():
             for item in element.get("type") or ():
                 if isinstance(item, dict):
-                    for canonical in (*item.get("profile", ()), *item.get("targetProfile", ())):
-                        wanted["StructureDefinition"].add(str(canonical).partition("|")[0])
+                    wanted["StructureDefinition"].update(canonicals(item, "profile"))
+                    wanted["StructureDefinition"].update(canonicals(item, "targetProfile"))
             binding = element.get("binding")
-            if isinstance(binding, dict) and isinstance(binding.get("valueSet"), str):
-                wanted["ValueSet"].add(binding["valueSet"].partition("|")[0])
+            bound = bound_value_set(binding) if isinstance(binding, dict) else None
+            if bound is not None:
+                wanted["ValueSet"].add(bound)
 
 
 def _value_set_needs(value_set: dict[str, Any], wanted: dict[str, set[str]]) -> None:

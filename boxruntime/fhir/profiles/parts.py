@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 Schema = dict[str, Any]
 
+MAX_SIZE = 200_000
+"""Of one profile, in codes; the largest of US Core has 6,000."""
+NODE = 10
+"""What an element counts: about as much text as ten codes."""
+
 CODED = frozenset({"code", "string", "uri", "Coding", "CodeableConcept", "Quantity"})
 """Types that a binding can be checked on."""
 

@@ -13,10 +13,21 @@ from boxruntime.fhir.inward import convert_node
 from boxruntime.fhir.outcome import Dialect
 from boxruntime.fhir.profiles.checking import DRAFT, MESSAGE
 from boxruntime.fhir.profiles.extensions import extension_rules
-from boxruntime.fhir.profiles.library import BASE
-from boxruntime.fhir.profiles.parts import CODED, Members, Schema, all_of, like, member_of, same
+from boxruntime.fhir.profiles.library import ConversionError
+from boxruntime.fhir.profiles.parts import (
+    CODED,
+    MAX_SIZE,
+    NODE,
+    Members,
+    Schema,
+    all_of,
+    like,
+    member_of,
+    same,
+)
 from boxruntime.fhir.profiles.places import Place, children_at, is_primitive
 from boxruntime.fhir.profiles.slices import array_rules, single_rules
+from boxruntime.fhir.profiles.type_rules import type_rules
 from boxruntime.fhir.references import reference_from_fhir
 from boxruntime.fhir.to_aidbox import from_fhir_node
 
@@ -44,15 +55,27 @@ class SchemaMaker:
         self.metadata = library.metadata
         self.value_sets = value_sets
         self.notes: dict[Note, None] = {}
+        self._left = MAX_SIZE
+        self._url = ""
         self.entered: list[str] = []
         """Profiles and extensions being looked into: none is entered from inside itself."""
 
     def profile(self, definition: dict[str, Any]) -> Schema:
         """Return the schema of a profile on a resource type. Raises ConversionError."""
+        self._left, self._url = MAX_SIZE, definition["url"]
         tree = self.library.tree(definition)
         owner = self.metadata.fhir_type(definition["type"])
         place = Place(owner, self.metadata.types[owner].elements, definition["type"])
         return {"$schema": DRAFT, **self.object(tree, place)}
+
+    def spend(self, size: int) -> None:
+        """Raise ConversionError once a profile has become too large.
+
+        Definitions that use each other twice would double at each step.
+        """
+        self._left -= size
+        if self._left < 0:
+            raise ConversionError(self._url, "It is too large: what it uses repeats too often.")
 
     def note(self, place: str, message: str) -> None:
         self.notes[Note(place, message)] = None
@@ -97,7 +120,7 @@ class SchemaMaker:
             members.require(element.name)
         sliced = [(self._alternative(one, element), one) for one in node.slices.values()]
         codes = set(node.type_codes) or set(element.union)
-        if node.facts.get("slicing", {}).get("rules") == "closed" and node.slices:
+        if node.is_closed:
             codes &= {alternative for alternative, _ in sliced if alternative}
         allowed = [alternative for alternative in element.union if alternative in codes]
         inner = Members()
@@ -137,17 +160,13 @@ class SchemaMaker:
 
     def value(self, node: Node, element: Element, place: Place, *, children: bool = True) -> Schema:
         """Return what a node demands of one value of a typed element or group."""
+        self.spend(NODE)
         parts = [
             self._wanted(node, element),
             self._binding(node, element, place),
             _limits(node, element),
         ]
-        if element.type == "Reference":
-            parts.append(self._target(node, element, place))
-        elif element.type == "Resource":
-            parts.append(self._inner_resource(node, place))
-        elif element.type is not None:
-            parts += [self._of_type(url, element.type, place) for url in node.profiles()]
+        parts += type_rules(self, node, element, place)
         if children and node.children and not is_primitive(self.metadata, element):
             owner, below = self.metadata.children_of(place.owner, element)
             parts.append(self.object(node, Place(owner, below, place.below(node))))
@@ -174,11 +193,8 @@ class SchemaMaker:
         return convert_node(from_fhir_node(self.metadata, type_name), value, (), state)
 
     def _binding(self, node: Node, element: Element, place: Place) -> Schema:
-        binding = node.facts.get("binding")
-        if not isinstance(binding, dict) or binding.get("strength") != "required":
-            return {}
-        url = str(binding.get("valueSet") or "").partition("|")[0]
-        if element.type not in CODED or not url:
+        url = node.value_set()
+        if element.type not in CODED or url is None:
             return {}
         if element.codes is not None and element.value_set == url:
             return {}  # it holds always
@@ -186,57 +202,8 @@ class SchemaMaker:
         if codes is None:
             self.note(place.below(node), f"The codes of {url} are not known here.")
             return {}
+        self.spend(sum(map(len, codes.values())))
         return member_of(codes, element.type, url)
-
-    def _target(self, node: Node, element: Element, place: Place) -> Schema:
-        targets = self.targets(node, place)
-        if not targets or (element.refers is not None and element.refers <= targets):
-            return {}
-        message = f"expected reference to {', '.join(sorted(targets))}"
-        allowed = {"properties": {"resourceType": {"enum": sorted(targets)}}}
-        return {"anyOf": [allowed], MESSAGE: message}  # so that the finding is at the Reference
-
-    def targets(self, node: Node, place: Place) -> set[str]:
-        """Return the types that a Reference may name; nothing where all are allowed."""
-        found: set[str] = set()
-        for item in node.types:
-            for canonical in item.get("targetProfile", ()):
-                name = self.library.type_of(str(canonical))
-                if name is None:
-                    self.note(place.below(node), f"The target {canonical} is not known here.")
-                    return set()
-                found.add(name)
-        return set() if found & {"Resource", "DomainResource"} else found
-
-    def _inner_resource(self, node: Node, place: Place) -> Schema:
-        codes = sorted(set(node.type_codes) & self.metadata.resource_types)
-        parts: list[Schema] = []
-        if codes and len(codes) == len(node.types):
-            parts.append({"properties": {"resourceType": {"enum": codes}}})
-        for url in node.profiles():
-            name = self.library.type_of(url)
-            if name is not None:
-                parts.append(self._of_profile(url, name, place))
-        return all_of(parts)
-
-    def _of_type(self, url: str, type_name: str, place: Place) -> Schema:
-        """Return what a profile on a data type demands; FHIR's own say nothing new."""
-        if type_name == "Extension" or self.library.type_of(url) != type_name:
-            if not url.startswith(BASE):
-                self.note(place.text, f"The profile {url} is not known here.")
-            return {}
-        return self._of_profile(url, type_name, place)
-
-    def _of_profile(self, url: str, type_name: str, place: Place) -> Schema:
-        definition = self.library.find("StructureDefinition", url)
-        if definition is None or url in self.entered:
-            return {}
-        self.entered.append(url)
-        owner = self.metadata.fhir_type(type_name)
-        inner = Place(owner, self.metadata.types[owner].elements, place.text)
-        found = self.object(self.library.tree(definition), inner)
-        self.entered.pop()
-        return found
 
     def _beside(self, members: Members, node: Node, element: Element, place: Place) -> None:
         """Extensions of a primitive stand in `_name`, always raw."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from boxruntime.fhir.profiles.checking import MESSAGE
 from boxruntime.fhir.profiles.parts import CODED, Schema, all_of, like, member_of, present
 from boxruntime.fhir.profiles.places import Place, children_at
+from boxruntime.fhir.profiles.type_rules import targets
 
 if TYPE_CHECKING:
     from boxruntime.fhir.metadata import Element
@@ -28,13 +29,10 @@ class InexpressibleError(Exception):
 def array_rules(maker: SchemaMaker, node: Node, element: Element, place: Place) -> list[Schema]:
     """Return what the slices of a repeating element demand of the array."""
     rules: list[Schema] = []
-    matches: list[Schema] = []
-    told = True
-    for one, match in _matched(maker, node, element, place):
+    found = _matched(maker, node, element, place)
+    for one, match in found:
         if match is None:
-            told = False
             continue
-        matches.append(match)
         if one.maximum == 0:
             message = f"slice {one.slice} is not allowed here"
             rules.append({"items": {"not": match, MESSAGE: message}})
@@ -43,22 +41,36 @@ def array_rules(maker: SchemaMaker, node: Node, element: Element, place: Place) 
         body = maker.value(one, element, place)
         if body and body != match:
             rules.append({"items": {"if": match, "then": body}})
-    if node.facts.get("slicing", {}).get("rules") == "closed" and matches and told:
-        names = ", ".join(str(one.slice) for one in node.slices.values())
-        rules.append({"items": {"anyOf": matches, MESSAGE: f"expected one of the slices {names}"}})
-    return rules
+    closed = _closed(node, found)
+    return [*rules, {"items": closed}] if closed else rules
 
 
 def single_rules(maker: SchemaMaker, node: Node, element: Element, place: Place) -> list[Schema]:
     """Return what the slices of an element that does not repeat demand of its value."""
     rules: list[Schema] = []
-    for one, match in _matched(maker, node, element, place):
-        body = maker.value(one, element, place)
-        if match is not None and one.maximum == 0:
+    found = _matched(maker, node, element, place)
+    for one, match in found:
+        if match is None:
+            continue
+        if one.maximum == 0:
             rules.append({"not": match, MESSAGE: f"slice {one.slice} is not allowed here"})
-        elif match is not None and body:
+            continue
+        if one.minimum:
+            rules.append({"anyOf": [match], MESSAGE: f"slice {one.slice} needs at least 1"})
+        body = maker.value(one, element, place)
+        if body and body != match:
             rules.append({"if": match, "then": body})
-    return rules
+    closed = _closed(node, found)
+    return [*rules, closed] if closed else rules
+
+
+def _closed(node: Node, found: list[tuple[Node, Schema | None]]) -> Schema:
+    """Return the rule that an item lies in one of the slices, where nothing else may be there."""
+    matches = [match for _, match in found if match is not None]
+    if not matches or len(matches) < len(found) or not node.is_closed:
+        return {}
+    names = ", ".join(str(one.slice) for one, _ in found)
+    return {"anyOf": matches, MESSAGE: f"expected one of the slices {names}"}
 
 
 def slice_counts(one: Node, match: Schema) -> list[Schema]:
@@ -124,13 +136,14 @@ class _Matcher:
         self, node: Node, element: Element, place: Place, steps: list[str], kind: str
     ) -> Schema | None:
         """Return the schema of values that are, at the path, what the node says; None = nothing."""
+        self._maker.spend(1)
         if not steps:
             if kind in _BY_TYPE:
                 return self._of_type(node, element, place)
             return self._content(node, element, place)
         first, *rest = steps
         if first == "resolve()":
-            types = self._maker.targets(node, place)
+            types = targets(self._maker, node, place)
             if rest or kind not in _BY_TYPE or not types:
                 return None
             return present("resourceType", {"enum": sorted(types)}, array=False)
@@ -206,7 +219,7 @@ class _Matcher:
 
     def _of_type(self, node: Node, element: Element, place: Place) -> Schema | None:
         if element.type == "Reference":
-            types = self._maker.targets(node, place)
+            types = targets(self._maker, node, place)
         elif element.type == "Resource":
             types = set(node.type_codes) & self._maker.metadata.resource_types
             named = [self._maker.library.type_of(url) for url in node.profiles()]
@@ -236,13 +249,11 @@ class _Matcher:
         return all_of(parts) or None
 
     def _codes(self, node: Node, element: Element) -> Schema | None:
-        binding = node.facts.get("binding")
-        if not isinstance(binding, dict) or binding.get("strength") != "required":
+        url = node.value_set()
+        codes = self._maker.value_sets.codes(url) if url is not None else None
+        if codes is None or url is None or element.type not in CODED:
             return None
-        url = str(binding.get("valueSet") or "").partition("|")[0]
-        codes = self._maker.value_sets.codes(url)
-        if codes is None or element.type not in CODED:
-            return None
+        self._maker.spend(sum(map(len, codes.values())))
         return member_of(codes, element.type, url)
 
 

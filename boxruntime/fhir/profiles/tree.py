@@ -50,6 +50,11 @@ class Node:
     def type_codes(self) -> list[str]:
         return [str(item.get("code", "")).rpartition("/")[2] for item in self.types]
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether only what lies in a slice may be there."""
+        return bool(self.slices) and self.facts.get("slicing", {}).get("rules") == "closed"
+
     def value(self, *kinds: str) -> tuple[str, str, Any] | None:
         """Return what fixed[x] or pattern[x] demands: ("fixed", "CodeableConcept", {...})."""
         for key, value in self.facts.items():
@@ -58,14 +63,40 @@ class Node:
                     return kind, key[len(kind) :], value
         return None
 
-    def profiles(self) -> list[str]:
-        """Return the canonical URLs, without versions, of the profiles on its types."""
+    def profiles(self, type_name: str | None = None) -> list[str]:
+        """Return the canonical URLs, without versions, of the profiles on its types (or one)."""
         return [
-            canonical.partition("|")[0]
-            for item in self.types
-            for canonical in item.get("profile", ())
-            if isinstance(canonical, str)
+            url
+            for item, code in zip(self.types, self.type_codes, strict=True)
+            if type_name in (None, code)
+            for url in canonicals(item, "profile")
         ]
+
+    def value_set(self, strength: str = "required") -> str | None:
+        """Return the URL of the value set that it is bound to with this strength."""
+        binding = self.facts.get("binding")
+        if not isinstance(binding, dict) or binding.get("strength") != strength:
+            return None
+        return bound_value_set(binding)
+
+
+def canonicals(item: dict[str, Any], member: str) -> list[str]:
+    """Return the canonical URLs of a type, without versions; STU3 has one where R4 has a list."""
+    found = item.get(member)
+    if isinstance(found, str):
+        found = [found]
+    if not isinstance(found, list):
+        return []
+    return [url.partition("|")[0] for url in found if isinstance(url, str)]
+
+
+def bound_value_set(binding: dict[str, Any]) -> str | None:
+    """Return the URL of a binding's value set; STU3 has it as a choice of uri and Reference."""
+    reference = binding.get("valueSetReference")
+    found = binding.get("valueSet") or binding.get("valueSetUri")
+    if found is None and isinstance(reference, dict):
+        found = reference.get("reference")
+    return found.partition("|")[0] if isinstance(found, str) else None
 
 
 def element_tree(layers: Iterable[list[ElementDefinition]]) -> Node:

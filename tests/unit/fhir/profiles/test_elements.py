@@ -256,6 +256,37 @@ def test_a_profile_on_a_resource_inside_holds_where_it_is_named():
     ]
 
 
+def test_one_of_several_profiles_on_a_type_must_be_satisfied():
+    full = profile("HumanName", element("HumanName.family", min=1), id="full", kind="complex-type")
+    short = profile("HumanName", element("HumanName.text", min=1), id="short", kind="complex-type")
+    urls = [full["url"], short["url"]]
+    use = element("Patient.name", type=[{"code": "HumanName", "profile": urls}])
+    body = {"name": [{"family": "x"}, {"text": "x"}, {"given": ["x"]}]}
+    assert found("Patient", [use], body, full, short) == [
+        ("Patient.name[2]", f"expected one of the profiles {', '.join(urls)}")
+    ]
+    assert found("Patient", [use], body, full) == []  # the other one allows anything
+
+
+def test_each_type_of_a_resource_inside_has_its_own_profiles():
+    named = profile("Patient", element("Patient.name", min=1), id="named")
+    coded = profile("Group", element("Group.code", min=1), id="coded")
+    types = [
+        {"code": "Patient", "profile": [named["url"]]},
+        {"code": "Group", "profile": [coded["url"]]},
+    ]
+    use = element("Bundle.entry.resource", type=types)
+    group = {"resourceType": "Group", "type": "person", "actual": True}
+    body = {
+        "type": "collection",
+        "entry": [{"resource": group}, {"resource": {"resourceType": "Patient"}}],
+    }
+    assert found("Bundle", [use], body, named, coded) == [
+        ("Bundle.entry[0].resource", "Property code is required"),
+        ("Bundle.entry[1].resource", "Property name is required"),
+    ]
+
+
 # Bindings
 
 

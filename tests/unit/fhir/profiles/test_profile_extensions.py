@@ -377,3 +377,21 @@ def test_an_extension_within_itself_ends():
     rules = Rules(extension(inner), profile("Patient", use("Patient.extension")))
     body = patient({"url": URL, "extension": [text()]})
     assert to_fhir(rules.metadata, rules.stored(body)) == body
+
+
+def test_closed_slicing_lets_no_other_extension_in():
+    closed = element(
+        "Patient.extension",
+        slicing={"discriminator": [{"type": "value", "path": "url"}], "rules": "closed"},
+    )
+    clan = extension(of_type("string"), id_="clan")
+    allowing = profile("Patient", use("Patient.extension", "clan", f"{CANONICAL}clan"), id="all")
+    rules = Rules(TRIBE, clan, allowing, profile("Patient", closed, use("Patient.extension")))
+    assert rules.found(patient(text())) == []
+    assert rules.found(patient(text(id="x"))) == []
+    assert rules.found(patient(text(), text(url="http://e.x/other"))) == [
+        ("Patient.extension[0]", "extension is not allowed here")
+    ]
+    assert rules.found(patient(text(url=f"{CANONICAL}clan"))) == [
+        (f"Patient.extension.where(url = '{CANONICAL}clan').value", "not allowed here")
+    ]

@@ -323,3 +323,29 @@ def test_targets_stay_those_of_the_base_where_nothing_is_said():
         "Observation.performer", type=[{"code": "Reference", "targetProfile": [f"{FHIR}Resource"]}]
     )
     assert found([use], {**BODY, "performer": [{"reference": "Practitioner/p"}]}) == []
+
+
+def test_slices_of_an_element_that_does_not_repeat():
+    def by_target(rules, **facts):
+        named = {"code": "Reference", "targetProfile": [f"{FHIR}Group"]}
+        return [
+            sliced("Observation.subject", ("type", "resolve()"), rules=rules),
+            element("Observation.subject:group", slice="group", type=[named], **facts),
+            element("Observation.subject:group.display", min=1),
+        ]
+
+    group = {**BODY, "subject": {"reference": "Group/g"}}
+    patient = {**BODY, "subject": {"reference": "Patient/p"}}
+    assert found(by_target("open"), patient) == []
+    assert found(by_target("open"), group) == [
+        ("Observation.subject", "Property display is required")
+    ]
+    assert found(by_target("open", min=1), patient) == [
+        ("Observation.subject", "slice group needs at least 1")
+    ]
+    assert found(by_target("closed"), patient) == [
+        ("Observation.subject", "expected one of the slices group")
+    ]
+    assert found(by_target("open", max="0"), group) == [
+        ("Observation.subject", "slice group is not allowed here")
+    ]
