@@ -37,16 +37,16 @@ class Transaction(msgspec.Struct):
 
     `touched` are the types whose meta-resources changed, to be announced after it; `owners` the
     types whose metadata changed; `entry` the index at work, None outside of a Bundle;
-    `definitions` the URLs of StructureDefinitions that profiles follow, True for one that is there
-    afterwards, and `definer` the call that wrote the last of them.
+    `structures` the URLs of StructureDefinitions that profiles follow, True for one that is there
+    afterwards, and `structured_by` the call that wrote the last of them.
     """
 
     references: list[WrittenReference] = []
     touched: set[str] = set()
     owners: set[str] = set()
     entry: int | None = None
-    definitions: dict[str, bool] = {}
-    definer: Call | None = None
+    structures: dict[str, bool] = {}
+    structured_by: Call | None = None
 
 
 class Box(msgspec.Struct, frozen=True, kw_only=True):

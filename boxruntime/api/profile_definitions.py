@@ -113,8 +113,8 @@ def note_definition(
     if box.transaction is None:
         raise AssertionError("a definition is written in a transaction")
     if isinstance(definition.get("url"), str):
-        box.transaction.definer = call
-        box.transaction.definitions[definition["url"]] = is_there
+        box.transaction.structured_by = call
+        box.transaction.structures[definition["url"]] = is_there
 
 
 async def follow_definitions(box: Box) -> None:
@@ -123,9 +123,9 @@ async def follow_definitions(box: Box) -> None:
     Raises OutcomeError.
     """
     transaction = box.transaction
-    if transaction is None or transaction.definer is None:
+    if transaction is None or transaction.structured_by is None:
         return
-    call, changed = transaction.definer, transaction.definitions
+    call, changed = transaction.structured_by, transaction.structures
     there = [url for url, is_there in changed.items() if is_there]
     definitions = [one for one in await _load(box, "StructureDefinition", there) if is_profile(one)]
     if definitions:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from boxruntime.fhir.profiles.extensions import (
     Extension,
     extension_of,
-    first_class,
     nested_slices,
     value_types,
 )
@@ -42,7 +41,7 @@ class AttributePlan:
         self._library = library
         self._metadata = library.metadata
         self.attributes: dict[str, Attribute] = {}
-        self._taken: dict[tuple[str, ElementPath], dict[str, tuple[str, bool]]] = {}
+        self._taken: dict[tuple[str, ElementPath], dict[str, str]] = {}
 
     def profile(self, definition: dict[str, Any]) -> None:
         """Plan the Attributes of all extensions that a profile on a resource type names."""
@@ -132,15 +131,14 @@ class AttributePlan:
         modifier: bool,
     ) -> None:
         taken = self._taken.setdefault((owner, path), {})
-        if first_class(elements, found.url, modifier=modifier) is not None:
-            return
-        if (found.url, modifier) in taken.values():
-            return
+        known = {element.extension_url for element in elements.values()} | set(taken.values())
+        if found.url in known:
+            return  # as a modifier too: one url has one element at a place
         shape = self._shape(found)
         if shape is None:
             return
         name = _free_name(wished, {*elements, *taken})
-        taken[name] = found.url, modifier
+        taken[name] = found.url
         flags = {"isModifier": True} if modifier else {}
         order = len(elements) + len(taken)
         self._add(owner, (*path, name), found, {**shape, **flags, "order": order}, ())

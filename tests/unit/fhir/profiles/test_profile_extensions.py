@@ -116,12 +116,15 @@ def test_a_modifier_extension_stays_one():
     assert rules.stored(patient(text()))["extension"] == [text()]
 
 
-def test_one_url_as_extension_and_modifier_gets_two_names():
-    both = profile("Patient", use("Patient.extension"), use("Patient.modifierExtension"))
+def test_one_url_as_extension_and_modifier_has_one_element():
+    both = profile("Patient", use("Patient.extension"), use("Patient.modifierExtension", min=1))
     rules = Rules(TRIBE, both)
-    assert list(attributes(rules)) == ["Patient.tribe", "Patient.tribeExtension"]
+    assert list(attributes(rules)) == ["Patient.tribe"]
     body = patient(text("a"), modifierExtension=[text("b")])
+    assert rules.stored(body)["modifierExtension"] == [text("b")]
     assert rules.round_trip(body) == body
+    assert rules.found(body) == []
+    assert rules.found(patient(text("a"))) == [("Patient", "Extension tribe is required")]
 
 
 def test_profiles_share_the_element_of_an_extension():
