@@ -189,7 +189,7 @@ async def test_rows_by_sql_that_say_too_little_change_nothing(box, row):
         json.dumps(row),
     )
     try:
-        await box.application.reload("AidboxProfile")
+        await box.application.reload(None)
         assert (await box.client.post("/Patient", json={})).status_code == 201
     finally:
         await box.sql("DELETE FROM aidboxprofile WHERE id = $1", id_)
@@ -203,12 +203,12 @@ async def test_a_row_by_sql_whose_schema_cannot_be_used_lets_nothing_in(box):
         id_,
     )
     try:
-        await box.application.reload("AidboxProfile")
+        await box.application.reload(None)
         refused = outcome(await box.client.post("/Patient", json={}), 422)
         assert refused["errors"][0]["profile"]["id"] == id_
     finally:
         await box.sql("DELETE FROM aidboxprofile WHERE id = $1", id_)
-        await box.application.reload("AidboxProfile")
+        await box.application.reload(None)
 
 
 async def test_one_with_a_url_holds_only_for_what_declares_it(box, save):
