@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from boxruntime.fhir.overlay import uses_of
 from boxruntime.fhir.profiles.extensions import (
     Extension,
     extension_of,
@@ -41,6 +42,8 @@ class AttributePlan:
         self._library = library
         self._metadata = library.metadata
         self.attributes: dict[str, Attribute] = {}
+        self._uses: dict[str, set[str]] = {}
+        """Types that planned elements of a type have."""
         self._taken: dict[tuple[str, ElementPath], dict[str, str]] = {}
 
     def profile(self, definition: dict[str, Any]) -> None:
@@ -135,13 +138,48 @@ class AttributePlan:
         if found.url in known:
             return  # as a modifier too: one url has one element at a place
         shape = self._shape(found)
-        if shape is None:
+        if shape is None or self._makes_endless(owner, found):
             return
         name = _free_name(wished, {*elements, *taken})
         taken[name] = found.url
         flags = {"isModifier": True} if modifier else {}
         order = len(elements) + len(taken)
         self._add(owner, (*path, name), found, {**shape, **flags, "order": order}, ())
+
+    def _makes_endless(self, owner: str, found: Extension) -> bool:
+        """Tell whether the element would let a type contain itself; note what it uses if not.
+
+        Converters are compiled per type and would never end; a Reference has its own.
+        """
+        if self._metadata.types[owner].kind == "resource":
+            return False  # no type contains one that has to be looked into
+        used = self._value_types(found, set())
+        seen: set[str] = set()
+        todo = list(used)
+        while todo:
+            name = todo.pop()
+            if name == owner:
+                return True
+            type_def = self._metadata.find_type(name)
+            if name in seen or type_def is None or name == "Reference":
+                continue
+            seen.add(name)
+            todo += [*uses_of(type_def), *self._uses.get(name, ())]
+        self._uses.setdefault(owner, set()).update(used)
+        return False
+
+    def _value_types(self, found: Extension, seen: set[str]) -> set[str]:
+        """Return the types of all values in an extension, at any depth."""
+        if len(found.views) > 1:  # it has a definition, which may lead back to itself
+            if found.url in seen:
+                return set()
+            seen.add(found.url)
+        types = set(value_types(self._library, found.views) or ())
+        for one in nested_slices(found.views):
+            inner = extension_of(self._library, one)
+            if inner is not None:
+                types |= self._value_types(inner, seen)
+        return types
 
     def _shape(self, found: Extension) -> Attribute | None:
         """Return what the extension's definition says of its Attribute; None = it stays raw."""
