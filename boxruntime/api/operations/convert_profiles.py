@@ -38,9 +38,8 @@ async def convert_profiles(call: Call, box: Box) -> Result:
         body = to_fhir(box.metadata, body)
     parameters = _parameters(body)
     saves = _flag(call.parameter("save"), parameters)
-    resources = _resources(body)
+    resources = _checked(box, _resources(body))
     definitions = [one for one in resources if _is_profile(one)]
-    _check(box, resources)
     urls = [
         one.get("valueUri") or one.get("valueCanonical")
         for one in parameters
@@ -105,16 +104,22 @@ def _is_profile(resource: dict[str, Any]) -> bool:
     return resource["resourceType"] == "StructureDefinition" and is_profile(resource)
 
 
-def _check(box: Box, resources: list[dict[str, Any]]) -> None:
-    """Hold the resources to their own definitions, as a write does. Raises OutcomeError."""
+def _checked(box: Box, resources: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the resources as a write would take them, without what is empty.
+
+    Raises OutcomeError UNPROCESSABLE for those that a write would refuse.
+    """
     issues: list[Issue] = []
+    found = []
     for resource in resources:
         kind = resource["resourceType"]
         converted = to_aidbox(box.metadata, kind, resource)
         issues += converted.issues
         issues += validate(box.metadata, kind, converted.resource, Dialect.FHIR)
+        found.append(converted.resource)
     if issues:
         raise OutcomeError(Fault.UNPROCESSABLE, issues)
+    return [to_fhir(box.metadata, one) for one in found]
 
 
 def _answer(call: Call, conversion: Conversion, made: list[dict[str, Any]]) -> dict[str, Any]:

@@ -163,6 +163,16 @@ async def test_at_root_definitions_are_in_aidbox_format(own_box):
     ]
 
 
+async def test_what_is_empty_in_a_definition_says_nothing(box):
+    definition = gendered()
+    definition["differential"]["element"].append(
+        element("Patient.language", fixedCode=None, slicing={}, type=[])
+    )
+    answer = await box.client.post(f"/fhir{CONVERT}", json=definition)
+    assert answer.status_code == 200, answer.text
+    assert of_type(answer, "AidboxProfile")[0]["schema"]["required"] == ["gender"]
+
+
 BAD = [
     ({"resourceType": "Patient"}, 400),
     ([], 400),
