@@ -95,7 +95,7 @@ def _statement(call: Call, box: Box, configured: dict[str, Any]) -> dict[str, An
                     )
                 ],
                 "resource": [
-                    _resource(metadata, name, codes, parameters)
+                    _resource(metadata, name, codes, parameters) | _profiles(box, name)
                     for name in sorted(metadata.resource_types)
                 ],
             }
@@ -138,6 +138,11 @@ def _resource(
         "searchRevInclude": ["all"],
         "searchParam": [each for owner in (*_COMMON, name) for each in parameters.get(owner, ())],
     }
+
+
+def _profiles(box: Box, name: str) -> dict[str, list[str]]:
+    urls = box.profiles.urls_of(name)
+    return {"supportedProfile": urls} if urls else {}
 
 
 async def _terminology(call: Call, box: Box) -> dict[str, Any]:

@@ -95,6 +95,10 @@ class ProfileSet:
                 return profile
         return None
 
+    def urls_of(self, type_name: str) -> list[str]:
+        """Return the canonical URLs that resources of a type may declare, sorted."""
+        return sorted(url for url, found in self._by_url.items() if found[-1].type == type_name)
+
     def is_free(self, id_: str, url: str) -> bool:
         """Tell whether a profile with this URL may have the id: nobody else has it."""
         return self._urls.get(id_, url) == url

@@ -79,6 +79,18 @@ async def test_saved_rules_hold_from_the_next_request_on(own_box, way):
     assert first == second  # what is there already is left alone
 
 
+async def test_the_capability_statement_names_them(own_box):
+    definition = gendered()
+    await own_box.client.post(f"/fhir{CONVERT}?save=true", json=definition)
+    statement = (await own_box.client.get("/fhir/metadata")).json()
+    supported = {
+        one["type"]: one["supportedProfile"]
+        for one in statement["rest"][0]["resource"]
+        if "supportedProfile" in one
+    }
+    assert supported == {"Patient": [definition["url"]]}
+
+
 async def test_a_whole_guide_at_once(own_box):
     guide = bundle(*definitions("definitions"), *definitions("vital-signs"))
     answer = await own_box.client.post(f"/fhir{CONVERT}?save=true", json=guide)
