@@ -68,6 +68,9 @@ def validate(
     if not issues:
         return issues
     placed = [structs.replace(issue, type_name=shown) for issue in issues]
+    if dialect is Dialect.FHIR:
+        # An outcome has no room for the profile there: what two demand is one finding.
+        placed = [structs.replace(issue, profile=None) for issue in placed]
     return [
         located(metadata, issue, dialect, resource, type_name) for issue in sorted_issues(placed)
     ]

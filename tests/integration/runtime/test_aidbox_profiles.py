@@ -102,6 +102,11 @@ async def test_several_profiles_are_conjunctive_and_all_findings_come_at_once(bo
         ("Property gender is required", third),
         ("extra property", None),
     }
+    refused = outcome(await box.client.post("/fhir/Patient", json={}), 422)
+    assert [issue["diagnostics"] for issue in refused["issue"]] == [
+        "Property gender is required",
+        "Property name is required",
+    ]
 
 
 async def test_it_sees_the_aidbox_format(box, save):
