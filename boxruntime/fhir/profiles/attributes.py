@@ -19,7 +19,7 @@ from boxruntime.fhir.profiles.extensions import (
     value_types,
 )
 from boxruntime.fhir.profiles.library import ConversionError
-from boxruntime.fhir.profiles.places import Place, children_at, is_primitive
+from boxruntime.fhir.profiles.places import EXTENSIONS, Place, children_at, is_primitive
 
 if TYPE_CHECKING:
     from boxruntime.fhir.metadata import Element, ElementPath
@@ -31,7 +31,6 @@ Attribute = dict[str, Any]
 MODULE = "profiles"
 MAX_ATTRIBUTES = 20_000
 """Of one conversion; US Core has 12. Extensions that use each other twice double at each step."""
-_EXTENSIONS = ("extension", "modifierExtension")
 _EVERYWHERE = frozenset({"Element", "BackboneElement", "Resource", "DomainResource", "Extension"})
 
 
@@ -96,7 +95,7 @@ class AttributePlan:
 
     def _object(self, node: Node, place: Place, owner: str, path: ElementPath) -> None:
         for child, element in children_at(node, place):
-            if child.name in _EXTENSIONS:
+            if child.name in EXTENSIONS:
                 for one in child.slices.values():
                     found = extension_of(self._library, one)
                     if found is not None and one.slice and one.maximum != 0:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from boxruntime.fhir.metadata import Element, Metadata
 
+EXTENSIONS = ("extension", "modifierExtension")
+
 
 class Place(NamedTuple):
     """The object whose members are at hand."""

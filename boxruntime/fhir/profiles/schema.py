@@ -25,7 +25,7 @@ from boxruntime.fhir.profiles.parts import (
     member_of,
     same,
 )
-from boxruntime.fhir.profiles.places import Place, children_at, is_primitive
+from boxruntime.fhir.profiles.places import EXTENSIONS, Place, children_at, is_primitive
 from boxruntime.fhir.profiles.slices import array_rules, single_rules
 from boxruntime.fhir.profiles.type_rules import type_rules
 from boxruntime.fhir.references import reference_from_fhir
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from boxruntime.fhir.profiles.library import Library
     from boxruntime.fhir.profiles.tree import Node
     from boxruntime.fhir.profiles.value_sets import ValueSets
-
-_EXTENSIONS = ("extension", "modifierExtension")
 
 
 class Note(NamedTuple):
@@ -84,7 +82,7 @@ class SchemaMaker:
         """Return what a node demands of the members of one object."""
         members = Members()
         for child, element in children_at(node, place):
-            if child.name in _EXTENSIONS:
+            if child.name in EXTENSIONS:
                 members.rules += extension_rules(self, child, place)
             elif place.owner == "Reference" and child.name == "reference":
                 members.rules += _target_rules(child)
@@ -207,12 +205,12 @@ class SchemaMaker:
 
     def _beside(self, members: Members, node: Node, element: Element, place: Place) -> None:
         """Extensions of a primitive stand in `_name`, always raw."""
-        if not is_primitive(self.metadata, element) or not set(node.children) & set(_EXTENSIONS):
+        if not is_primitive(self.metadata, element) or not set(node.children) & set(EXTENSIONS):
             return
         inner = Place("Element", {}, place.below(node))
         rules = all_of(
             rule
-            for name in _EXTENSIONS
+            for name in EXTENSIONS
             if name in node.children
             for rule in extension_rules(self, node.children[name], inner)
         )
