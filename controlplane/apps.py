@@ -9,4 +9,6 @@ class ControlPlaneConfig(AppConfig):
 
     def ready(self) -> None:
         """Make the Celery application current, so that tasks are sent to its broker."""
-        from controlplane import celery  # noqa: F401
+        from controlplane import celery, failures  # noqa: F401
+
+        failures.watch()

@@ -43,6 +43,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "controlplane.unstorable.UnstorableTextMiddleware",
 ]
 
 ROOT_URLCONF = "controlplane.urls"
@@ -102,13 +103,15 @@ PASSWORD_RESET_TIMEOUT = 60 * 60  # seconds; of confirmation links too
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "boxes"
 
-# Host-only cookies: boxes live on sub-domains and must never receive the console's session.
-SESSION_COOKIE_NAME = "halebox-session"
+# Host-only cookies: boxes live on sub-domains and must never receive the console's session, nor
+# (which the prefix forbids) put one of theirs in its place.
+_COOKIE_PREFIX = "__Host-" if HALEBOX.https else ""
+SESSION_COOKIE_NAME = f"{_COOKIE_PREFIX}halebox-session"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = HALEBOX.https
-CSRF_COOKIE_NAME = "halebox-csrf"
+CSRF_COOKIE_NAME = f"{_COOKIE_PREFIX}halebox-csrf"
 CSRF_COOKIE_HTTPONLY = True
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SECURE = HALEBOX.https
@@ -178,7 +181,8 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
-        # Their messages quote paths and hosts, which may carry tokens.
+        # Their messages quote paths and hosts, which may carry tokens; what broke is written down
+        # by controlplane.failures.
         "django.request": {"level": "CRITICAL"},
         "django.security": {"level": "CRITICAL"},
         "httpx": {"level": "WARNING"},

@@ -16,32 +16,34 @@ if TYPE_CHECKING:
 
 MAX_KEYS = 64
 MAX_VALUE_LENGTH = 4096
-_KEY = re.compile(r"(?:box|aidbox)(?:-[a-z0-9]+)+")
+_KEY = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 _REFUSED = frozenset(
     {
         "aidbox-base-url", "aidbox-port", "aidbox-fhir-version", "aidbox-superuser",
         "aidbox-encrypt-key", "aidbox-logs", "box-id", "box-signing-key", "box-access-key",
-        "box-participants", "box-outbound-allow",
+        "box-participants", "box-outbound-allow", "database-url", "redis-url",
+        # These steer an interpreter or its libraries, where they reach one.
+        "path", "home", "tmpdir",
     }
 )  # fmt: skip
-_REFUSED_PREFIXES = ("aidbox-license", "aidbox-cluster-", "aidbox-client-", "aidbox-admin-")
+_REFUSED_PREFIXES = (
+    "aidbox-license", "aidbox-cluster-", "aidbox-client-", "aidbox-admin-", "halebox-", "openid-",
+    "pg", "ld-", "python", "ssl-",
+)  # fmt: skip
+_REFUSED_SUFFIXES = ("-proxy",)
 
 
 def check_environment(environment: Mapping[str, object]) -> dict[str, str]:
-    """Return the settings unchanged. Raises InvalidRequestError naming the key, not the value.
-
-    Only `box-…` and `aidbox-…` reach a process: any other variable (`path`, `ld-preload`,
-    `pghost`) would steer the interpreter or the database driver instead of the box.
-    """
+    """Return the settings unchanged. Raises InvalidRequestError naming the key, not the value."""
     if len(environment) > MAX_KEYS:
         raise InvalidRequestError("env", f"A box takes at most {MAX_KEYS} settings.")
     checked = {}
     for key, value in environment.items():
         if not isinstance(key, str) or len(key) > 64 or not _KEY.fullmatch(key):
             raise InvalidRequestError(
-                "env", "Settings are named box-… or aidbox-…, in lower case with hyphens."
+                "env", "Settings are named in lower case with hyphens, like box-web-thread."
             )
-        if key in _REFUSED or key.startswith(_REFUSED_PREFIXES):
+        if key in _REFUSED or key.startswith(_REFUSED_PREFIXES) or key.endswith(_REFUSED_SUFFIXES):
             raise InvalidRequestError("env", f"{key} is set by the platform.")
         if not isinstance(value, str) or len(value) > MAX_VALUE_LENGTH or "\0" in value:
             raise InvalidRequestError(

@@ -52,7 +52,9 @@ def run(box: str, factory: Factory, descriptors: Sequence[int]) -> int:
     confinement.limit_resources(spec.limits, briefing.confinement)
     confinement.drop_rights(briefing.confinement)
     os.environ.clear()
-    os.environ.update({"HOME": "/nonexistent", **spec.environment})
+    # The application is given its settings; libraries shall find none of them, nor a person's own
+    # (`http-proxy` …), in the process's environment.
+    os.environ["HOME"] = "/nonexistent"
     sys.meta_path.insert(0, _LateImports(box))
     return serve(
         factory(spec.environment),

@@ -82,7 +82,9 @@ class NewBoxSerializer(serializers.Serializer):
     purpose = serializers.ChoiceField(choices=Purpose.choices, default=Purpose.DEVELOPMENT)
     tier = serializers.CharField(max_length=40, default="free")
     description = serializers.CharField(max_length=500, default="", allow_blank=True)
-    env = serializers.DictField(default=dict, help_text="`box-…` and `aidbox-…` settings.")
+    env = serializers.DictField(
+        default=dict, help_text="Settings of the box, like `box-web-thread`; values are texts."
+    )
 
     def to_draft(self) -> BoxDraft:
         data: dict[str, Any] = self.validated_data

@@ -40,8 +40,18 @@ def client_address(request: HttpRequest) -> str:
 
 def is_allowed(limit: Limit, *parts: str) -> bool:
     """Count one attempt under the key and return whether it is within the limit."""
-    count = limits.count_attempt(_key(*parts), window_s=limit.window_s, now=timezone.now())
-    return count <= limit.attempts
+    return count(limit, *parts) <= limit.attempts
+
+
+def count(limit: Limit, *parts: str) -> int:
+    """Count one attempt under the key and return how many the running window has."""
+    return limits.count_attempt(_key(*parts), window_s=limit.window_s, now=timezone.now())
+
+
+def is_used_up(limit: Limit, *parts: str) -> bool:
+    """Return whether the key has no attempt left, counting none."""
+    made = limits.attempts_so_far(_key(*parts), window_s=limit.window_s, now=timezone.now())
+    return made >= limit.attempts
 
 
 def forget(*parts: str) -> None:

@@ -35,10 +35,13 @@ def find_caller(request: HttpRequest) -> Caller:
     """Return who calls. Raises RpcError if credentials were given and are wrong."""
     authorization = request.headers.get("authorization", "")
     if authorization:
+        address = throttle.client_address(request)
+        # Asked before the password is looked at: else guessing could go on unhindered. Only
+        # failures count, so the superuser's own calls never use the attempts up.
+        if throttle.is_used_up(throttle.RPC_ADDRESS, "rpc", address):
+            raise RpcError("Too many attempts")
         if not _is_superuser(authorization):
-            address = throttle.client_address(request)
-            if not throttle.is_allowed(throttle.RPC_ADDRESS, "rpc", address):
-                raise RpcError("Too many attempts")
+            throttle.count(throttle.RPC_ADDRESS, "rpc", address)
             raise RpcError("No user session")
         return Caller(accounts.ensure_superuser(), is_superuser=True)
     if request.user.is_authenticated:

@@ -18,6 +18,7 @@ from ruamel.yaml.error import YAMLError
 from controlplane.rpc.caller import find_caller
 from controlplane.rpc.errors import RpcError
 from controlplane.rpc.methods import call_method
+from controlplane.unstorable import SENTENCE, UNSTORABLE
 from tenants.errors import TenantsError
 
 FAILURE_STATUS = 422
@@ -34,6 +35,8 @@ def rpc(request: HttpRequest) -> HttpResponse:
         answer, status = {"result": call_method(caller, method, params)}, 200
     except (RpcError, TenantsError) as error:
         answer, status = {"error": {"message": str(error)}}, FAILURE_STATUS
+    except UNSTORABLE:
+        answer, status = {"error": {"message": SENTENCE}}, FAILURE_STATUS
     return _render(request, answer, status)
 
 

@@ -28,6 +28,13 @@ def count_attempt(key: str, *, window_s: int, now: datetime) -> int:
         return int(cursor.fetchone()[0])
 
 
+def attempts_so_far(key: str, *, window_s: int, now: datetime) -> int:
+    """Return how many attempts the running window has, counting none."""
+    begin = now - timedelta(seconds=window_s)
+    running = RateWindow.objects.filter(key=key, started_at__gte=begin)
+    return running.values_list("attempts", flat=True).first() or 0
+
+
 def forget_attempts(key: str) -> None:
     """Start afresh after a success."""
     RateWindow.objects.filter(key=key).delete()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import pytest
 from django.test import Client
@@ -81,7 +82,7 @@ def test_repeating_a_creation_makes_nothing_twice(api):
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"name": "WWW"}, "id"),
+        ({"name": "WWW"}, "name"),
         ({"fhir_version": "3.0.1"}, "fhirVersion"),
         ({"tier": "gold"}, "tier"),
         ({"env": {"pghost": "x"}}, "env"),
@@ -184,3 +185,20 @@ def test_the_openapi_document_describes_every_path(client):
         "/api/v1/jobs",
         "/api/v1/jobs/{job_id}",
     }
+    flow = document["components"]["securitySchemes"]["oauth"]["flows"]["clientCredentials"]
+    assert flow["tokenUrl"].endswith("/o/token/")
+    boxes = document["paths"]["/api/v1/boxes"]
+    assert (boxes["get"]["security"], boxes["post"]["security"]) == (
+        [{"oauth": ["read"]}],
+        [{"oauth": ["write"]}],
+    )
+
+
+@pytest.mark.parametrize("method", ["get", "delete"])
+def test_a_path_that_no_database_holds_is_refused(api, method):
+    problem(getattr(api, method)("/api/v1/boxes/a%00b"), 400)
+
+
+def test_a_client_id_that_no_database_holds_is_refused(ada):
+    made = credentials.create_credential(ada, "test")
+    assert get_token(replace(made, client_id="a\0b")).status_code == 400

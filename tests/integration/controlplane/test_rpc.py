@@ -43,6 +43,28 @@ def failure(answer) -> str:
     return body["error"]["message"]
 
 
+def test_guessing_the_superusers_password_ends_even_with_the_right_one(tiers, client):
+    for number in range(30):
+        answer = call(client, "list-boxes", headers=basic("root", f"guess{number}"))
+        assert failure(answer) == "No user session"
+    right = {"headers": basic(*SUPERUSER)}
+    assert failure(call(client, "list-boxes", **right)) == "Too many attempts"
+    elsewhere = right | {"REMOTE_ADDR": "192.0.2.7"}
+    assert call(client, "list-boxes", **elsewhere).status_code == 200
+
+
+@pytest.mark.parametrize("text", ["a\0bcd", "\ud800abcd"])
+def test_text_that_no_database_holds_is_refused(root, text):
+    for method in ("get-box", "delete-box", "check-id", "get-box-status"):
+        failure(call(root, method, {"id": text}))
+    failure(call(root, "create-box", {"id": "clinic9", "fhirVersion": text}))
+    made = {"id": "clinic9", "fhirVersion": "4.0.1"}
+    failure(call(root, "create-box", made | {"description": text}))
+    failure(call(root, "create-box", made | {"env": {"box-a": text}}))
+    failure(call(root, "add-collaborator", {"box": "clinic9", "user": text, "role": "admin"}))
+    assert not Box.objects.filter(name="clinic9").exists()
+
+
 def test_versions_are_for_everyone(client):
     for method in ("fhir-versions", "versions"):
         answer = call(client, method)

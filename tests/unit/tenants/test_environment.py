@@ -7,14 +7,15 @@ from tenants.errors import InvalidRequestError
 
 
 def test_settings_of_a_box_come_back_as_they_were_sent():
-    sent = {"box-web-thread": "8", "aidbox-stdout-pretty": "info"}
+    sent = {"box-web-thread": "8", "aidbox-stdout-pretty": "info", "my-own": "x", "debug": ""}
     assert check_environment(sent) == sent
     assert variable_name("box-web-thread") == "BOX_WEB_THREAD"
 
 
 @pytest.mark.parametrize(
     "key",
-    ["pghost", "path", "ld-preload", "PYTHONPATH", "box_web", "box-", "box--x", "BOX-A", "box-web\n",
+    ["pghost", "path", "https-proxy", "all-proxy", "ssl-cert-file", "pythonpath", "-x", "1x", "",
+     "halebox-cluster-key", "openid-rsa", "database-url", "ld-preload", "PYTHONPATH", "box_web", "box-", "box--x", "BOX-A", "box-web\n",
      "aidbox-superuser", "aidbox-cluster-secret", "aidbox-license", "aidbox-license-key",
      "aidbox-client-secret", "box-access-key", "box-participants", "aidbox-base-url"],
 )  # fmt: skip
