@@ -19,7 +19,7 @@ from controlplane.provisioning.platform import cluster_key
 from tenants import selectors
 from tenants.errors import NoSuchBoxError
 from tenants.models import SUPERUSER_ID, Role
-from tenants.services import audit, boxes
+from tenants.services import audit, boxes, jobs, team
 from tenants.services.boxes import BoxDraft, FirstSecret
 from tenants.states import BoxState
 
@@ -81,15 +81,27 @@ def retry_box(account: Account, name: str) -> bool:
 def add_collaborator(
     actor: Account, name: str, user: str, role: str, *, as_superuser: bool = False
 ) -> Box:
-    """Give an account a role in the box and tell the box. See `tenants.services.boxes`."""
-    from tenants.services.jobs import open_missing_job
-
-    box = boxes.add_collaborator(actor, name, user, role, as_superuser=as_superuser)
-    if box.state == BoxState.READY:
-        job = open_missing_job(box.id)
-        if job is not None:
-            queue.send(job.id)
+    """Give an account a role in the box and tell the box. See `tenants.services.team`."""
+    box = team.add_collaborator(actor, name, user, role, as_superuser=as_superuser)
+    _tell(box)
     return box
+
+
+def remove_collaborator(actor: Account, name: str, user: str) -> None:
+    """Take an account out of the box and tell the box. See `tenants.services.team`."""
+    _tell(team.remove_collaborator(actor, name, user))
+
+
+def transfer_ownership(actor: Account, name: str, user: str) -> None:
+    """Make another account the owner and tell the box. See `tenants.services.team`."""
+    _tell(team.transfer_ownership(actor, name, user))
+
+
+def _tell(box: Box) -> None:
+    """Let the box's process know its participants."""
+    job = jobs.open_missing_job(box.id) if box.state == BoxState.READY else None
+    if job is not None:
+        queue.send(job.id)
 
 
 def reveal_secret(account: Account, name: str) -> str:

@@ -131,6 +131,10 @@ class Role(models.TextChoices):
     READER = "reader", "Reader"
 
 
+MANAGERS = frozenset({Role.OWNER, Role.ADMIN})
+"""Who manages a box's collaborators, its secret and its repair."""
+
+
 class Membership(models.Model):
     """An account's part in a box. Exactly one owner; `services` keeps that there is one."""
 

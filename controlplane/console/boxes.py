@@ -15,9 +15,9 @@ from controlplane.console.forms import DeleteBoxForm, NewBoxForm
 from controlplane.environment import get_environment
 from tenants import selectors
 from tenants.errors import ConflictError, ForbiddenError, NoSuchBoxError, TenantsError
-from tenants.models import Box, Role
+from tenants.models import MANAGERS, Box, Role
 from tenants.names import InvalidBoxNameError, check_box_name
-from tenants.services.boxes import MANAGERS, BoxDraft
+from tenants.services.boxes import BoxDraft
 from tenants.states import BoxState
 from tenants.versions import FHIR_VERSIONS
 
@@ -85,8 +85,7 @@ def new_box(request: HttpRequest) -> HttpResponse:
         try:
             created = verbs.create_box(request.user, draft, show_later=True)
         except TenantsError as error:
-            field = getattr(error, "field", "name")
-            form.add_error({"id": "name"}.get(field, field), _sentence(error))
+            form.add_error(getattr(error, "field", "name"), _sentence(error))
         else:
             if not created.sent:
                 messages.warning(request, BROKER_AWAY)

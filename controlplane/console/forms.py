@@ -6,7 +6,7 @@ from django import forms
 from django.contrib.auth.password_validation import validate_password
 
 from tenants import selectors
-from tenants.models import Account, Purpose, Role
+from tenants.models import Account, Box, Purpose, Role
 from tenants.names import MAX_LENGTH
 from tenants.versions import FHIR_VERSIONS
 
@@ -145,6 +145,18 @@ class CollaboratorForm(forms.Form):
         choices=[choice for choice in Role.choices if choice[0] != Role.OWNER],
         initial=Role.READER,
     )
+
+
+class TransferForm(forms.Form):
+    owner = forms.ChoiceField(label="New owner")
+
+    def __init__(self, *args: object, box: Box, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["owner"].choices = [
+            (member.account_id, member.account.email or member.account_id)
+            for member in selectors.members(box)
+            if member.role != Role.OWNER
+        ]
 
 
 class CredentialForm(forms.Form):

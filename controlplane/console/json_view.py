@@ -15,7 +15,7 @@ _TOKEN = re.compile(
     r"|(?P<other>[^\"\dtfn-]+|.)",
     re.DOTALL,
 )
-_REFERENCE = re.compile(r'"([A-Z][A-Za-z0-9]{1,63})/([A-Za-z0-9\-.]{1,64})"')
+_REFERENCE = re.compile(r'"([A-Z][A-Za-z0-9]{1,63})/([A-Za-z0-9\-._]{1,255})"')
 
 
 def render_json(text: str, resources_path: str) -> SafeString:

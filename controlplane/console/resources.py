@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,9 @@ CONFIGURATION = frozenset(
 )  # fmt: skip
 """Types that describe and guard the box itself; shown apart from what it was made to hold."""
 
+RESOURCE_ID = r"(?!\.\.?$)[^/]{1,255}"
+"""Regular expression of the ids that have a page: ids of policies and operations may be longer than
+FHIR's 64 characters and hold other ones, and whoever writes SQL may choose any."""
 PAGE_SIZE = 25
 MAX_PAGE = 10_000
 
@@ -103,10 +107,12 @@ def listing(client: BoxClient, request: HttpRequest, kind: str) -> tuple[str, di
     }
 
 
-def _row(resource: dict[str, Any]) -> dict[str, str]:
+def _row(resource: dict[str, Any]) -> dict[str, Any]:
+    rid = str(resource.get("id", ""))
     updated = str((resource.get("meta") or {}).get("lastUpdated", ""))
     return {
-        "id": str(resource.get("id", "")),
+        "id": rid,
+        "has_page": re.fullmatch(RESOURCE_ID, rid) is not None,
         "summary": summarize(resource),
         "updated": updated,
         "shown": updated[:19].replace("T", " "),

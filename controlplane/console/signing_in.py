@@ -62,7 +62,8 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 def request_reset(request: HttpRequest) -> HttpResponse:
     form = RequestResetForm(request.POST or None)
     if request.method != "POST" or not form.is_valid():
-        return render(request, "console/request_reset.html", {"form": form})
+        context = {"form": form, "mailed": links.mail_is_configured()}
+        return render(request, "console/request_reset.html", context)
     email = form.cleaned_data["email"].lower()
     address = throttle.client_address(request)
     if not throttle.is_allowed(throttle.RESET_ADDRESS, "reset-from", address):

@@ -6,6 +6,7 @@ from django.urls import path, register_converter
 from django.views.generic import RedirectView
 
 from controlplane.console import account, boxes, resources, sign_up, signing_in, team
+from controlplane.console.resources import RESOURCE_ID
 
 
 class BoxNameConverter:
@@ -25,7 +26,7 @@ class TypeConverter(BoxNameConverter):
 
 
 class ResourceIdConverter(BoxNameConverter):
-    regex = r"[A-Za-z0-9\-.]{1,64}"
+    regex = RESOURCE_ID
 
 
 register_converter(BoxNameConverter, "box")
@@ -58,6 +59,8 @@ urlpatterns = [
     path("boxes/<box:name>/open", boxes.open_box, name="box-open"),
     path("boxes/<box:name>/settings", team.box_settings, name="box-settings"),
     path("boxes/<box:name>/collaborators", team.add, name="box-collaborators"),
+    path("boxes/<box:name>/collaborators/remove", team.remove, name="box-collaborator-remove"),
+    path("boxes/<box:name>/transfer", team.transfer, name="box-transfer"),
     path("boxes/<box:name>/delete", boxes.delete, name="box-delete"),
     path("boxes/<box:name>/resources", resources.types, name="resources"),
     path("boxes/<box:name>/resources/<type:kind>", resources.listing, name="resource-list"),

@@ -1,4 +1,4 @@
-"""Boxes: requesting, deleting, trying again, the first secret, collaborators.
+"""Boxes: requesting, deleting, trying again, the first secret.
 
 A verb records what is desired and the job that shall bring it about; it starts nothing.
 """
@@ -13,21 +13,20 @@ from django.utils import timezone
 from tenants import selectors
 from tenants.environment import check_environment
 from tenants.errors import (
-    BoxLimitError,
     BoxNameTakenError,
     ConflictError,
     ForbiddenError,
     InvalidRequestError,
 )
-from tenants.models import SUPERUSER_ID, Account, Box, Job, JobKind, Membership, Purpose, Role, Tier
+from tenants.models import MANAGERS, Account, Box, Job, JobKind, Membership, Purpose, Role, Tier
 from tenants.names import InvalidBoxNameError, check_box_name
 from tenants.services import audit
 from tenants.services.jobs import open_job
+from tenants.services.team import check_limit
 from tenants.states import BoxState, check_box_transition
 from tenants.versions import check_fhir_version
 
 MAX_DESCRIPTION = 500
-MANAGERS = frozenset({Role.OWNER, Role.ADMIN})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,7 @@ def request_box(
     try:
         name = check_box_name(draft.name)
     except InvalidBoxNameError as error:
-        raise InvalidRequestError("id", str(error)) from None
+        raise InvalidRequestError("name", str(error)) from None
     version = check_fhir_version(draft.fhir_version)
     environment = check_environment(draft.environment)
     if draft.purpose not in Purpose.values:
@@ -76,13 +75,7 @@ def request_box(
     with transaction.atomic():
         # One creation at a time per account, so that two cannot both pass the limit.
         Account.objects.select_for_update().get(pk=account.pk)
-        if account.pk != SUPERUSER_ID and (
-            selectors.owned_boxes(account).filter(tier=tier).count() >= tier.boxes_per_account
-        ):
-            raise BoxLimitError(
-                f"The tier {tier.title} has room for {tier.boxes_per_account} boxes. "
-                "Delete one or choose another tier."
-            )
+        check_limit(account, tier)
         _lock_ports()
         try:
             with transaction.atomic():
@@ -115,6 +108,20 @@ def _free_port(ports: range) -> int | None:
     """Return the lowest port of the range that no box has; None when there is none."""
     used = set(Box.objects.exclude(loopback_port=None).values_list("loopback_port", flat=True))
     return next((port for port in ports if port not in used), None)
+
+
+@transaction.atomic
+def change_loopback_port(box: Box, ports: range) -> None:
+    """Give the box the next higher free port of the range, none if there is no more; saved.
+
+    For a port that its machine refuses: the ports below were refused before, or are taken.
+    """
+    _lock_ports()
+    current = Box.objects.select_for_update().get(pk=box.pk)
+    higher = range(max(ports.start, (box.loopback_port or 0) + 1), ports.stop)
+    box.loopback_port = _free_port(higher)
+    box.generation = current.generation + 1
+    box.save(update_fields=["loopback_port", "generation", "updated_at"])
 
 
 def request_deletion(account: Account, name: str, *, as_superuser: bool = False) -> Job:
@@ -162,34 +169,6 @@ def take_client_secret(account: Account, name: str) -> str:
         box.save(update_fields=["sealed_client_secret", "updated_at"])
         audit.record(account.pk, "box.secret", name, "shown")
     return sealed
-
-
-@transaction.atomic
-def add_collaborator(
-    actor: Account, name: str, user: str, role: str, *, as_superuser: bool = False
-) -> Box:
-    """Give an account (by id or exact email) a role in the box. Repeatable; changes the role.
-
-    Raises NoSuchBoxError, ForbiddenError, InvalidRequestError.
-    """
-    box = selectors.get_box(actor, name, as_superuser=as_superuser, lock=True)
-    if not as_superuser and selectors.role_in(actor, box) not in MANAGERS:
-        raise ForbiddenError("Only the owner or an admin can add collaborators.")
-    if role not in Role.values or role == Role.OWNER:
-        raise InvalidRequestError("role", "The role is admin, writer or reader.")
-    account = selectors.find_account(user)
-    if account is None:
-        raise InvalidRequestError("user", "No such user.")
-    member = box.memberships.filter(account=account).first()
-    if member is not None and member.role == Role.OWNER:
-        raise InvalidRequestError("user", "This account owns the box.")
-    if member is None or member.role != role:
-        Membership.objects.update_or_create(box=box, account=account, defaults={"role": role})
-        # The process is told its participants at start.
-        box.generation += 1
-        box.save(update_fields=["generation", "updated_at"])
-        audit.record(actor.pk, "box.collaborator", name, "added", account=account.pk, role=role)
-    return box
 
 
 def set_box_state(box: Box, state: BoxState, *, fault_code: str = "") -> None:

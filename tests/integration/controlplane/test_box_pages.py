@@ -44,7 +44,15 @@ def test_a_foreign_box_is_a_404_everywhere(as_eve, ada):
         if page == "/progress":
             continue  # answers a watcher whose box is gone; the same for both, below
         assert foreign.status_code == none.status_code == 404
-    for page in ("/secret", "/retry", "/collaborators", "/delete"):
+    verbs_of_pages = (
+        "secret",
+        "retry",
+        "collaborators",
+        "collaborators/remove",
+        "transfer",
+        "delete",
+    )
+    for page in (f"/{verb}" for verb in verbs_of_pages):
         assert as_eve.post(f"/boxes/{name}{page}", {"name": name}).status_code == 404
     foreign, none = (as_eve.get(f"/boxes/{box}/progress") for box in (name, "nosuchbox"))
     assert foreign.content == none.content == b""
@@ -154,6 +162,25 @@ def test_a_collaborator_is_added_on_the_settings_page(as_ada, as_eve, ada, eve):
     assert as_eve.post(path, {"user": "ada@example.org", "role": "reader"}).status_code == 403
 
 
+def test_the_team_shrinks_and_changes_hands_on_the_page(as_ada, as_eve, ada, eve, make_account):
+    box = ask_for_box(ada).box
+    grace = make_account("grace")
+    for account in (eve, grace):
+        verbs.add_collaborator(ada, box.name, account.pk, "writer")
+    page = f"/boxes/{box.name}/settings"
+    assert b"Leave" in as_eve.get(page).content
+    assert b"Hand over" not in as_eve.get(page).content
+    transfer, remove = f"/boxes/{box.name}/transfer", f"/boxes/{box.name}/collaborators/remove"
+    assert as_eve.post(transfer, {"owner": ada.pk}).status_code == 422
+    assert as_eve.post(transfer, {"owner": grace.pk}).status_code == 403
+    assert as_eve.post(remove, {"user": grace.pk}).status_code == 403
+    assert as_ada.post(transfer, {"owner": "nobody"}).status_code == 422
+    assert as_ada.post(remove, {"user": grace.pk}).headers["Location"] == page
+    assert as_ada.post(transfer, {"owner": eve.pk}).headers["Location"] == page
+    assert as_eve.post(remove, {"user": ada.pk}).headers["Location"] == page
+    assert as_ada.get(page).status_code == 404
+
+
 def test_open_box_leads_to_the_box_and_signs_in_there(as_ada, platform, ada):
     box = make_box(ada, platform)
     answer = as_ada.get(f"/boxes/{box.name}/open")
@@ -213,6 +240,19 @@ def test_resources_are_browsed_as_the_person(as_ada, as_eve, filled, ada):
     assert as_eve.get(base).status_code == 404
 
 
+def test_resources_with_long_and_odd_ids_are_listed_and_read(as_ada, platform, ada):
+    box = make_box(ada, platform)
+    client = verbs.open_client(ada, box)
+    for rid in ("a_b.c", "POST.mymod.fn__" + "x" * 100):
+        client._ask("PUT", f"/AccessPolicy/{rid}", json={"engine": "allow"})
+        assert (
+            f"/AccessPolicy/{rid}"
+            in as_ada.get(f"/boxes/{box.name}/resources/AccessPolicy").content.decode()
+        )
+        one = as_ada.get(f"/boxes/{box.name}/resources/AccessPolicy/{rid}")
+        assert (one.status_code, rid in one.content.decode()) == (200, True)
+
+
 def test_a_box_that_is_down_has_a_page_for_it(as_ada, platform, ada):
     box = make_box(ada, platform)
     platform.runtime.remove(box.name)
@@ -228,13 +268,26 @@ def test_errors_have_pages(as_ada):
         assert b"There is nothing here" in answer.content
 
 
-def test_a_bug_shows_a_page_without_its_inside(as_ada, monkeypatch):
+def test_text_that_no_database_holds_is_a_400(as_ada, monkeypatch):
+    def lookup(account):
+        return list(Box.objects.filter(name="a\0b"))
+
+    monkeypatch.setattr("tenants.selectors.boxes_of", lookup)
+    answer = as_ada.get("/boxes")
+    assert (answer.status_code, b"cannot be stored" in answer.content) == (400, True)
+
+
+def test_a_bug_shows_a_page_without_its_inside_and_is_written_down(as_ada, monkeypatch, caplog):
     def broken(account):
-        raise RuntimeError("secret detail")
+        raise RuntimeError(account.email)
 
     monkeypatch.setattr("tenants.selectors.boxes_of", broken)
     as_ada.raise_request_exception = False
     answer = as_ada.get("/boxes")
     assert answer.status_code == 500
     assert b"on our side" in answer.content
-    assert b"secret detail" not in answer.content
+    assert b"ada@" not in answer.content
+    (record,) = [record for record in caplog.records if record.name == "controlplane.failures"]
+    assert record.failure.encode() in answer.content
+    assert (record.err, "in broken" in record.etr) == ("RuntimeError", True)
+    assert "ada@" not in str(vars(record))

@@ -18,7 +18,7 @@ from tenants.errors import (
     NoSuchBoxError,
 )
 from tenants.models import Account, AuditRecord, Box, Membership, Role, Tier
-from tenants.services import accounts, boxes
+from tenants.services import accounts, boxes, team
 from tenants.services.boxes import FirstSecret
 from tests.fixtures_django import PASSWORD
 from tests.integration.controlplane.making import ask_for_box, draft
@@ -83,16 +83,16 @@ def test_a_box_has_exactly_one_owner(ada, eve):
     with pytest.raises(IntegrityError), transaction.atomic():
         Membership.objects.create(box=box, account=eve, role=Role.OWNER)
     with pytest.raises(InvalidRequestError):
-        boxes.add_collaborator(ada, box.name, eve.pk, "owner")
+        team.add_collaborator(ada, box.name, eve.pk, "owner")
     with pytest.raises(InvalidRequestError):
-        boxes.add_collaborator(ada, box.name, ada.pk, "reader")
+        team.add_collaborator(ada, box.name, ada.pk, "reader")
     assert selectors.owner_of(box) == ada
 
 
 @pytest.mark.parametrize("role", ["admin", "writer", "reader"])
 def test_only_the_owner_deletes(ada, eve, role):
     box = ask_for_box(ada).box
-    boxes.add_collaborator(ada, box.name, eve.pk, role)
+    team.add_collaborator(ada, box.name, eve.pk, role)
     with pytest.raises(ForbiddenError, match="Only owner can delete box"):
         verbs.delete_box(eve, box.name)
     assert AuditRecord.objects.filter(actor=eve.pk, result="forbidden").exists()
@@ -121,7 +121,7 @@ def test_a_foreign_box_looks_like_none(ada, eve):
 def test_managers_see_the_secret_and_add_collaborators(ada, eve, make_account, role, allowed):
     grace = make_account("grace")
     box = ask_for_box(ada).box
-    boxes.add_collaborator(ada, box.name, eve.pk, role)
+    team.add_collaborator(ada, box.name, eve.pk, role)
     if allowed:
         assert verbs.reveal_secret(eve, box.name)
         verbs.add_collaborator(eve, box.name, grace.pk, "reader")
@@ -136,9 +136,58 @@ def test_a_collaborator_is_found_by_exact_email_only(ada, eve):
     box = ask_for_box(ada).box
     for text in ("eve", "eve@example", "@example.org", eve.pk[:10], ""):
         with pytest.raises(InvalidRequestError, match="No such user"):
-            boxes.add_collaborator(ada, box.name, text, "reader")
-    boxes.add_collaborator(ada, box.name, "Eve@example.org", "reader")
+            team.add_collaborator(ada, box.name, text, "reader")
+    team.add_collaborator(ada, box.name, "Eve@example.org", "reader")
     assert selectors.role_in(eve, box) == Role.READER
+
+
+@pytest.mark.parametrize(("role", "allowed"), [("admin", True), ("writer", False)])
+def test_managers_remove_collaborators_and_anyone_leaves(ada, eve, make_account, role, allowed):
+    grace = make_account("grace")
+    box = ask_for_box(ada).box
+    team.add_collaborator(ada, box.name, eve.pk, role)
+    team.add_collaborator(ada, box.name, grace.pk, "reader")
+    if allowed:
+        team.remove_collaborator(eve, box.name, grace.pk)
+        team.remove_collaborator(eve, box.name, grace.pk)
+        with pytest.raises(NoSuchBoxError):
+            selectors.get_box(grace, box.name)
+    else:
+        with pytest.raises(ForbiddenError):
+            team.remove_collaborator(eve, box.name, grace.pk)
+    generation = Box.objects.get(pk=box.pk).generation
+    team.remove_collaborator(eve, box.name, eve.pk)
+    assert Box.objects.get(pk=box.pk).generation == generation + 1, "the process must be told"
+    assert selectors.role_in(eve, box) is None
+    with pytest.raises(InvalidRequestError):
+        team.remove_collaborator(ada, box.name, ada.pk)
+    assert selectors.owner_of(box) == ada
+
+
+def test_the_owner_alone_hands_a_box_over_and_stays_as_an_admin(ada, eve, make_account):
+    grace = make_account("grace")
+    box = ask_for_box(ada).box
+    team.add_collaborator(ada, box.name, eve.pk, "admin")
+    with pytest.raises(ForbiddenError):
+        team.transfer_ownership(eve, box.name, eve.pk)
+    for nobody in (grace.pk, ada.pk, "none"):
+        with pytest.raises(InvalidRequestError):
+            team.transfer_ownership(ada, box.name, nobody)
+    team.transfer_ownership(ada, box.name, eve.pk)
+    assert selectors.owner_of(box) == eve
+    assert selectors.role_in(ada, box) == Role.ADMIN
+    record = AuditRecord.objects.filter(subject=box.name).first()
+    assert (record.result, record.detail["account"]) == ("handed over", eve.pk)
+
+
+def test_nobody_is_handed_more_boxes_than_the_tier_allows(ada, eve):
+    box = ask_for_box(ada).box
+    team.add_collaborator(ada, box.name, eve.pk, "admin")
+    Tier.objects.filter(pk=box.tier_id).update(boxes_per_account=1)
+    ask_for_box(eve)
+    with pytest.raises(BoxLimitError):
+        team.transfer_ownership(ada, box.name, eve.pk)
+    assert selectors.owner_of(box) == ada
 
 
 def test_deletion_is_asked_for_once(ada):
@@ -166,7 +215,7 @@ def test_a_token_is_the_persons_and_not_the_superusers(ada, eve):
     from controlplane.provisioning.platform import cluster_key
 
     box = ask_for_box(ada).box
-    boxes.add_collaborator(ada, box.name, eve.pk, "reader")
+    team.add_collaborator(ada, box.name, eve.pk, "reader")
     token = verbs.grant_access(eve, box).token
     key = OctKey.import_key(bytes.fromhex(cluster_key().access_key(box.name)))
     claims = jwt.decode(token, key).claims
