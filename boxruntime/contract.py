@@ -59,6 +59,8 @@ class BoxStatus(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     phase: BoxPhase
     socket: str
+    reachable: bool = True
+    """Its socket is there and, where the spec has one, its loopback port is listened at."""
     pid: int | None = None
     restarts: int = 0
     last_exit: int | None = None
@@ -88,9 +90,17 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     spec: BoxSpec | None = None
 
 
+@unique
+class Refusal(StrEnum):
+    """A reason for which another request, but not the same again, may succeed."""
+
+    PORT = "port"  # the spec's loopback port cannot be had
+
+
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """One line from the box host; `error` is a sentence for the log, without secrets."""
 
     ok: bool
     result: Any = None
     error: str | None = None
+    refusal: Refusal | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from boxruntime.contract import BoxSpec, BoxStatus, Command, Reply, Request
+from boxruntime.contract import BoxSpec, BoxStatus, Command, Refusal, Reply, Request
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +32,10 @@ class BoxHostRefusedError(BoxHostError):
     """It answered that it cannot; the same request would be refused again."""
 
 
+class PortRefusedError(BoxHostRefusedError):
+    """The box's loopback port cannot be had on its machine; another may be."""
+
+
 class BoxRuntime(Protocol):
     """Keeps boxes running as their specs say. Every verb may be repeated."""
 
@@ -42,6 +46,7 @@ class BoxRuntime(Protocol):
         """Let the box be reachable as `spec` says; a higher generation restarts its process.
 
         Returns as soon as connections are accepted; the process starts with the first one.
+        Raises PortRefusedError, with nothing changed.
         """
 
     def remove(self, box: str) -> None:
@@ -111,7 +116,8 @@ class LocalBoxRuntime:
                 return msgspec.convert(reply.result, shape)
         except msgspec.MsgspecError:
             raise BoxHostUnavailableError("The box host broke off its answer.") from None
-        raise BoxHostRefusedError(reply.error or "The box host refused without a reason.")
+        kind = PortRefusedError if reply.refusal is Refusal.PORT else BoxHostRefusedError
+        raise kind(reply.error or "The box host refused without a reason.")
 
     def _exchange(self, line: bytes) -> bytes:
         """Return the answer line. Raises OSError, of which TimeoutError is one."""

@@ -29,6 +29,7 @@ from boxruntime.host.messages import Briefing, Confinement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+    from pathlib import Path
 
     from boxruntime.host.specs import Kept
 
@@ -89,8 +90,9 @@ class Box:
     def limits(self) -> Limits:
         return self.kept.spec.limits
 
-    def status(self, socket_path: str) -> BoxStatus:
+    def status(self, socket_path: Path) -> BoxStatus:
         """Return the box as it is. A process being started counts as awake."""
+        has_port = self.kept.spec.loopback_port is None or len(self.listeners) > 1
         phase = BoxPhase.ASLEEP
         if self.deaths >= RAPID_DEATHS:
             phase = BoxPhase.FAILING
@@ -100,7 +102,8 @@ class Box:
             id=self.id,
             generation=self.kept.spec.generation,
             phase=phase,
-            socket=socket_path,
+            socket=str(socket_path),
+            reachable=has_port and socket_path.exists(),
             pid=self.line.pid if self.line else None,
             restarts=self.restarts,
             last_exit=self.last_exit,

@@ -110,7 +110,7 @@ class ControlServer:
         try:
             return Reply(ok=True, result=await self._handle(request))
         except HostError as error:
-            return Reply(ok=False, error=str(error))
+            return Reply(ok=False, error=str(error), refusal=error.refusal)
         except OSError as error:
             _logger.exception("%s failed.", request.command)
             return Reply(ok=False, error=f"The machine refused: {error.strerror}.")

@@ -7,7 +7,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from boxruntime.host.errors import HostError
+from boxruntime.host.errors import HostError, PortRefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +24,28 @@ def check_path(path: Path) -> None:
             f"The socket path {path} has {size} bytes; unix sockets allow {MAX_PATH_BYTES}. "
             "Use a shorter --run-dir."
         )
+
+
+def listen_box(
+    path: Path,
+    port: int | None,
+    *,
+    unix: socket.socket | None = None,
+    loopback: socket.socket | None = None,
+) -> list[socket.socket]:
+    """Return a box's sockets, the given ones where they serve on: `path`, then `port` if any.
+
+    Raises HostError, OSError; what was made until then is closed again.
+    """
+    listeners = [] if port is None else [loopback or listen_loopback(port)]
+    try:
+        # Caddy and the control plane may run under other users: connecting is all it allows.
+        listeners.insert(0, unix or listen_unix(path, 0o666))
+    except (HostError, OSError):
+        if listeners and loopback is None:
+            listeners[0].close()
+        raise
+    return listeners
 
 
 def listen_unix(path: Path, mode: int) -> socket.socket:
@@ -49,7 +71,7 @@ def listen_unix(path: Path, mode: int) -> socket.socket:
 
 
 def listen_loopback(port: int) -> socket.socket:
-    """Listen on 127.0.0.1. Raises HostError when the port cannot be had."""
+    """Listen on 127.0.0.1. Raises PortRefusedError."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -58,6 +80,6 @@ def listen_loopback(port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         listener.close()
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
-        raise HostError(f"Cannot listen on 127.0.0.1:{port}: {reason}.") from None
+        raise PortRefusedError(f"Cannot listen on 127.0.0.1:{port}: {reason}.") from None
     listener.setblocking(False)
     return listener

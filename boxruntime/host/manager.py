@@ -26,7 +26,7 @@ from boxruntime.host.bounds import Bounds, check_limits
 from boxruntime.host.box import Box, State
 from boxruntime.host.control import ControlServer
 from boxruntime.host.errors import HostError
-from boxruntime.host.listeners import check_path, listen_loopback, listen_unix
+from boxruntime.host.listeners import check_path, listen_box, listen_loopback, listen_unix
 from boxruntime.host.messages import MAX_SPEC_BYTES, Briefing, Confinement
 from boxruntime.host.mould_client import MouldClient
 from boxruntime.host.names import check_name
@@ -156,8 +156,10 @@ class Manager:
 
     async def _ensure(self, spec: BoxSpec) -> BoxStatus:
         known = self._boxes.get(spec.id)
-        if known and (spec == known.kept.spec or spec.generation < known.kept.spec.generation):
-            return self._status(known)
+        if known:
+            status, current = self._status(known), known.kept.spec
+            if spec.generation < current.generation or (spec == current and status.reachable):
+                return status
         check_limits(spec.limits)
         probe = Briefing(spec, Confinement(0, 0, 0, (str(self._run_dir),)))
         if len(msgspec.json.encode(probe)) > MAX_SPEC_BYTES:
@@ -211,7 +213,7 @@ class Manager:
                         await box.stop(UPGRADE_GRACE_S)
 
     def _status(self, box: Box) -> BoxStatus:
-        return box.status(str(self._socket_path(box.id)))
+        return box.status(self._socket_path(box.id))
 
     def _lock(self, name: str | None) -> asyncio.Lock:
         return self._locks.setdefault(check_name(name), asyncio.Lock())
@@ -221,17 +223,16 @@ class Manager:
 
     def _make_listeners(self, spec: BoxSpec, known: Box | None) -> list[socket.socket]:
         """Return the sockets of `spec`, those of the running box where they stay the same."""
-        listeners = known.listeners[:1] if known else []
-        if spec.loopback_port is not None:
-            old_port = known.kept.spec.loopback_port if known else None
-            if known and old_port == spec.loopback_port and len(known.listeners) > 1:
-                listeners.append(known.listeners[1])
-            else:
-                listeners.append(listen_loopback(spec.loopback_port))
+        path = self._socket_path(spec.id)
         if known is None:
-            # Caddy and the control plane may run under other users: connecting is all it allows.
-            listeners.insert(0, listen_unix(self._socket_path(spec.id), 0o666))
-        return listeners
+            return listen_box(path, spec.loopback_port)
+        same_port = known.kept.spec.loopback_port == spec.loopback_port
+        return listen_box(
+            path,
+            spec.loopback_port,
+            unix=known.listeners[0] if path.exists() else None,
+            loopback=known.listeners[1] if same_port and len(known.listeners) > 1 else None,
+        )
 
     # --- begin, resume, replace, end
 

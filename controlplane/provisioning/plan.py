@@ -57,12 +57,16 @@ class Seen:
 
     credentials: bool = False
     role: bool = False
+    login: bool = True
+    """Its role, if there is one, may log in."""
     database: bool = False
     """There is a database of that name, whole or not."""
     database_complete: bool = False
     generation: int | None = None
     """Of the specification the box host has; None if it has none."""
     phase: BoxPhase | None = None
+    reachable: bool = True
+    """The box host, if it has the box, listens at all its addresses."""
 
 
 def plan(wanted: Wanted, seen: Seen) -> list[Step]:
@@ -76,12 +80,13 @@ def plan(wanted: Wanted, seen: Seen) -> list[Step]:
 def _plan_presence(wanted: Wanted, seen: Seen) -> list[Step]:
     if wanted.established and not seen.database_complete:
         raise DatabaseLostError
-    hosted = seen.generation is not None and seen.generation >= wanted.generation
+    current = seen.generation is not None and seen.generation >= wanted.generation
+    hosted = current and seen.reachable
+    shut_out = not seen.role or not seen.login
     # The role comes with every start: its password is set to the one the process will use.
-    role = not seen.role or not seen.credentials or not seen.database_complete or not hosted
-    start = role or not hosted
+    role = shut_out or not seen.credentials or not seen.database_complete or not hosted
     # Starting wakes nothing: a box that once answered may go on sleeping.
-    answer = not wanted.established or seen.phase == BoxPhase.FAILING
+    answer = not wanted.established or seen.phase == BoxPhase.FAILING or shut_out
     return [
         step
         for step, needed in (
@@ -89,7 +94,7 @@ def _plan_presence(wanted: Wanted, seen: Seen) -> list[Step]:
             (Step.TEMPLATE, not seen.database_complete),
             (Step.ROLE, role),
             (Step.DATABASE, not seen.database_complete),
-            (Step.START, start),
+            (Step.START, role),
             (Step.ANSWER, answer),
         )
         if needed

@@ -17,11 +17,12 @@ from controlplane.provisioning.credentials import (
 )
 from controlplane.provisioning.plan import Seen, Step
 from controlplane.provisioning.spec import box_spec
-from infra.boxhost import BoxHostRefusedError, BoxHostUnavailableError
+from infra.boxhost import BoxHostRefusedError, BoxHostUnavailableError, PortRefusedError
 from infra.postgres import ProvisioningError
 from infra.secrets import SealError
 from tenants import selectors
 from tenants.names import database_name, role_name
+from tenants.services.boxes import change_loopback_port
 from tenants.versions import FHIR_VERSIONS
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 ANSWER_LIMIT_S = 20.0
 ANSWER_PAUSE_S = 0.02
+PORT_TRIES = 10  # then the box goes without: other programs hold the ports it might have
 SPARES = 2  # new boxes within one interval of the sweep that need not wait for a copy
 ROLE_SPARE_CONNECTIONS = 4
 """Beyond what the process may open: for one that is being replaced and for a person's psql."""
@@ -62,10 +64,12 @@ def observe(box: Box, platform: Platform) -> Seen:
     return Seen(
         credentials=bool(box.sealed_credentials),
         role=database.role_exists,
+        login=database.role_may_log_in,
         database=database.database_exists,
         database_complete=database.complete,
         generation=None if status is None else status.generation,
         phase=None if status is None else status.phase,
+        reachable=status is None or status.reachable,
     )
 
 
@@ -85,12 +89,6 @@ def ensure_spares(platform: Platform) -> None:
             platform.cluster.ensure_spares(version, SPARES)
         except ProvisioningError as error:
             log.warning("no spare databases", extra={"fhir": version, "err": str(error)})
-
-
-def list_databases(platform: Platform) -> frozenset[str]:
-    """Return the names of all databases on the server. Raises ProvisioningError."""
-    with platform.cluster.connect() as admin:
-        return frozenset(name for (name,) in admin.execute("SELECT datname FROM pg_database"))
 
 
 def take_step(step: Step, box: Box, platform: Platform) -> None:
@@ -148,6 +146,19 @@ def _ensure_database(box: Box, platform: Platform) -> None:
 
 
 def _start(box: Box, platform: Platform) -> None:
+    """Hand the box over; with another loopback port where the machine refuses its own."""
+    for tries_left in range(PORT_TRIES, -1, -1):
+        try:
+            _hand_over(box, platform)
+        except PortRefusedError as error:
+            log.warning("a loopback port was refused", extra={"box": box.name, "err": str(error)})
+            ports = platform.environment.loopback_ports if tries_left else range(0)
+            change_loopback_port(box, ports)
+        else:
+            return
+
+
+def _hand_over(box: Box, platform: Platform) -> None:
     platform.runtime.ensure(
         box_spec(
             box,

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 from boxruntime.contract import BoxPhase, BoxStatus
 from controlplane.provisioning import queue
 from controlplane.provisioning.lock import SWEEP, try_lock
-from controlplane.provisioning.steps import list_databases
 from infra.boxhost import BoxHostError
 from infra.postgres import ProvisioningError
 from tenants import selectors
-from tenants.names import database_name
+from tenants.names import database_name, role_name
 from tenants.services import jobs, limits
 from tenants.states import BoxState
 
@@ -55,12 +54,13 @@ def _resend_jobs(now: datetime) -> None:
 def _repair_boxes(platform: Platform) -> None:
     try:
         hosted = {status.id: status for status in platform.runtime.list()}
-        databases = list_databases(platform)
+        databases = platform.cluster.list_databases()
+        roles = platform.cluster.list_login_roles()
     except (BoxHostError, ProvisioningError) as error:
         log.warning("the sweep cannot look at the boxes", extra={"err": str(error)})
         return
     for box in selectors.boxes_without_job():
-        if not needs_job(box, hosted, databases):
+        if not needs_job(box, hosted, databases, roles):
             continue
         job = jobs.open_missing_job(box.id)
         if job is not None:
@@ -78,7 +78,12 @@ def _remove(name: str, platform: Platform) -> None:
         log.warning("a box could not be removed", extra={"box": name, "err": str(error)})
 
 
-def needs_job(box: Box, hosted: Mapping[str, BoxStatus], databases: frozenset[str]) -> bool:
+def needs_job(
+    box: Box,
+    hosted: Mapping[str, BoxStatus],
+    databases: frozenset[str],
+    login_roles: frozenset[str],
+) -> bool:
     """Return whether a box that no job serves differs from what it shall be. Pure."""
     if box.state == BoxState.FAILED:
         return False  # a person decides
@@ -89,5 +94,7 @@ def needs_job(box: Box, hosted: Mapping[str, BoxStatus], databases: frozenset[st
         status is None
         or status.generation < box.generation
         or status.phase == BoxPhase.FAILING
+        or not status.reachable
         or database_name(box.name) not in databases
+        or role_name(box.name) not in login_roles
     )

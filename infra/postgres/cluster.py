@@ -43,6 +43,7 @@ class DatabaseStatus:
     """A box's place on the server, as it is."""
 
     role_exists: bool
+    role_may_log_in: bool
     database_exists: bool
     complete: bool
     """Every step of `ensure_database` was done."""
@@ -171,12 +172,25 @@ class PostgresCluster:
                 if state in {_State.HALF_MADE, _State.COMPLETE}
                 else None
             )
+            may_log_in = _may_log_in(admin, role)
             return DatabaseStatus(
-                role_exists=_role_exists(admin, role),
+                role_exists=may_log_in is not None,
+                role_may_log_in=bool(may_log_in),
                 database_exists=state is not _State.ABSENT,
                 complete=state is _State.COMPLETE,
                 size_bytes=size,
             )
+
+    def list_databases(self) -> frozenset[str]:
+        """Return the names of all databases on the server. Raises ProvisioningError."""
+        with self.connect() as admin:
+            return frozenset(name for (name,) in admin.execute("SELECT datname FROM pg_database"))
+
+    def list_login_roles(self) -> frozenset[str]:
+        """Return the names of all roles that may log in. Raises ProvisioningError."""
+        with self.connect() as admin:
+            rows = admin.execute("SELECT rolname FROM pg_roles WHERE rolcanlogin")
+            return frozenset(name for (name,) in rows)
 
     @contextmanager
     def connect(self, database: str | None = None) -> Iterator[psycopg.Connection[Any]]:
@@ -291,7 +305,13 @@ def _drop(admin: psycopg.Connection[Any], database: str) -> None:
 
 
 def _role_exists(admin: psycopg.Connection[Any], role: str) -> bool:
-    return admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone() is not None
+    return _may_log_in(admin, role) is not None
+
+
+def _may_log_in(admin: psycopg.Connection[Any], role: str) -> bool | None:
+    """Return whether the role may log in; None if there is no such role."""
+    row = admin.execute("SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", [role]).fetchone()
+    return None if row is None else bool(row[0])
 
 
 def _is_superuser(admin: psycopg.Connection[Any]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -257,6 +259,61 @@ def test_the_sweep_restores_what_the_box_host_lost(ada, platform, sent):
     assert [step.name for step in job.steps.all()] == [Step.ROLE, Step.START]
     assert platform.runtime.status(box.name).pid is None, "repairing woke the box"
     assert check_health(platform.environment.box_socket(box.name)) is Health.PASS
+
+
+def repair(box: Box, platform) -> list[str]:
+    """Sweep, run the repair it asks for; return the steps that were taken."""
+    sweep(platform, timezone.now())
+    job = Job.objects.get(box=box, kind="repair", state=JobState.QUEUED)
+    run_job(job.id, platform)
+    box.refresh_from_db()
+    assert box.state == BoxState.READY, box.fault_code
+    assert check_health(platform.environment.box_socket(box.name)) is Health.PASS
+    return [step.name for step in job.steps.all()]
+
+
+def test_the_sweep_restores_a_lost_socket(ada, platform, sent):
+    box = make_box(ada, platform)
+    platform.environment.box_socket(box.name).unlink()
+    assert repair(box, platform) == [Step.ROLE, Step.START]
+
+
+def test_the_sweep_lets_a_role_in_that_was_shut_out(ada, platform, sent):
+    box = make_box(ada, platform)
+    platform.runtime.sleep(box.name)
+    with platform.cluster.connect() as admin:
+        admin.execute(f"ALTER ROLE box_{box.name} NOLOGIN")
+    assert repair(box, platform) == [Step.ROLE, Step.START, Step.ANSWER]
+
+
+@pytest.fixture
+def ports() -> Iterator[range]:
+    """Some ports, the first of which is in use."""
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+        yield range(port, port + 20)
+
+
+def test_a_box_whose_port_is_refused_gets_another(ada, platform, sent, ports):
+    platform = replace(platform, environment=replace(platform.environment, loopback_ports=ports))
+    created = ask_for_box(ada)
+    Box.objects.filter(pk=created.box.pk).update(loopback_port=ports.start)
+    run_job(created.job.id, platform)
+    created.box.refresh_from_db()
+    box = created.box
+    assert (box.state, box.generation > 1) == (BoxState.READY, True)
+    assert box.loopback_port in ports[1:]
+    socket.create_connection(("127.0.0.1", box.loopback_port), timeout=5).close()
+    assert platform.runtime.status(box.name).generation == box.generation
+
+
+def test_a_box_for_which_every_port_is_refused_does_without(ada, platform, sent, ports):
+    only = replace(platform.environment, loopback_ports=ports[:1])
+    created = ask_for_box(ada)
+    Box.objects.filter(pk=created.box.pk).update(loopback_port=ports.start)
+    run_job(created.job.id, replace(platform, environment=only))
+    created.box.refresh_from_db()
+    assert (created.box.state, created.box.loopback_port) == (BoxState.READY, None)
 
 
 def test_the_sweep_leaves_healthy_boxes_and_boxes_at_work_alone(ada, platform, sent):

@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -123,6 +124,19 @@ def test_killed_manager_serves_all_boxes_again_without_help():
         host.wait_until(lambda: not alive(pid))  # the old process ended by itself
     finally:
         host.close()
+
+
+def test_port_refused_at_the_start_is_listened_at_when_the_box_is_handed_over_again(own_host):
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        port = busy.getsockname()[1]
+    own_host.ensure("ported", port=port)
+    own_host.stop()
+    with socket.create_server(("127.0.0.1", port)):
+        own_host.start()
+        assert own_host.status("ported")["reachable"] is False
+        assert own_host.get("ported")["pid"]
+    assert own_host.ensure("ported", port=port)["reachable"] is True
+    socket.create_connection(("127.0.0.1", port), timeout=5).close()
 
 
 def test_box_of_a_killed_manager_finishes_its_request():

@@ -153,10 +153,19 @@ def test_busy_loopback_port_is_a_clear_error_and_changes_nothing(host):
         port = busy.getsockname()[1]
         spec = {"id": "busyport", "generation": 1, "environment": {}, "loopback_port": port}
         reply = host.ask(command="ensure", spec=spec)
-    assert not reply["ok"]
+    assert (reply["ok"], reply["refusal"]) == (False, "port")
     assert f"127.0.0.1:{port}" in reply["error"]
     assert host.status("busyport") is None
     assert not host.socket_path("busyport").exists()
+
+
+def test_lost_socket_is_reported_and_listened_at_again(host):
+    host.ensure("robbed")
+    pid = host.get("robbed")["pid"]
+    host.socket_path("robbed").unlink()
+    assert host.status("robbed")["reachable"] is False
+    assert host.ensure("robbed")["reachable"] is True
+    assert host.get("robbed")["pid"] != pid, "the old process had the old socket"
 
 
 def test_new_generation_takes_effect_before_the_answer(host):

@@ -60,6 +60,19 @@ def test_a_changed_box_is_handed_over_again():
     assert plan(wanted, WHOLE) == [Step.ROLE, Step.START]
 
 
+def test_a_box_that_cannot_be_reached_is_handed_over_again():
+    assert plan(OLD, changed(reachable=False)) == [Step.ROLE, Step.START]
+
+
+@pytest.mark.parametrize("lost", [{"role": False}, {"login": False}])
+def test_a_role_that_was_shut_out_is_let_in_and_the_box_must_answer(lost: dict[str, bool]):
+    assert plan(OLD, changed(**lost)) == [Step.ROLE, Step.START, Step.ANSWER]
+
+
+def test_a_role_that_may_not_log_in_is_dropped_with_its_box():
+    assert Step.DROP_ROLE in plan(GONE, changed(login=False))
+
+
 def test_a_failing_process_is_asked_for_an_answer():
     assert plan(OLD, changed(phase=BoxPhase.FAILING)) == [Step.ANSWER]
 

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from boxruntime.contract import BoxPhase, BoxSpec, BoxStatus
-from infra.boxhost import BoxHostRefusedError, BoxHostUnavailableError, LocalBoxRuntime
+from infra.boxhost import (
+    BoxHostRefusedError,
+    BoxHostUnavailableError,
+    LocalBoxRuntime,
+    PortRefusedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,6 +99,12 @@ def test_a_refusal_carries_the_reason(answer, socket_path):
     answer(b'{"ok": false, "error": "Port 20001 is taken."}\n')
     with pytest.raises(BoxHostRefusedError, match=r"Port 20001 is taken\."):
         LocalBoxRuntime(socket_path).sleep("clinic")
+
+
+def test_a_refused_port_can_be_told_from_other_refusals(answer, socket_path):
+    answer(b'{"ok": false, "error": "Cannot listen.", "refusal": "port"}\n')
+    with pytest.raises(PortRefusedError):
+        LocalBoxRuntime(socket_path).ensure(BoxSpec(id="clinic", generation=1, environment={}))
 
 
 def test_silence_is_unavailable_and_names_the_command(answer, socket_path):
