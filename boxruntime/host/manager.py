@@ -42,7 +42,6 @@ STOP_GRACE_S = 1.0  # for open connections when a box is reconfigured, put to sl
 UPGRADE_GRACE_S = 35.0  # longer than the edge keeps an idle connection: none meets its end
 END_S = 30.0  # for requests in work when the host ends or a box is removed
 MOULD_DELAY_S, LONGEST_MOULD_DELAY_S = 1.0, 15.0  # between two attempts to get a mould
-LOCK_S = 5.0
 _PR_SET_CHILD_SUBREAPER = 36
 _logger = logging.getLogger("boxhost")
 
@@ -63,7 +62,8 @@ class Manager:
         self._lines: dict[int, BoxLine] = {}
         self._early_exits: dict[int, int] = {}
         self._checks: dict[int, asyncio.Future[int]] = {}
-        self._change = asyncio.Lock()  # upgrade and self-replacement: one at a time
+        self._upgrading = asyncio.Lock()
+        self._replacing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._mould_delay_s = MOULD_DELAY_S
@@ -196,7 +196,7 @@ class Manager:
         await self._bounds.forget(name)
 
     async def _upgrade(self) -> None:
-        async with self._change:
+        async with self._upgrading:
             new = MouldClient.start(self._application, self._on_exit)
             try:
                 await new.wait_ready()
@@ -279,7 +279,9 @@ class Manager:
 
     async def _replace_self(self) -> None:
         """Become a new manager from the code on disk, keeping sockets and processes."""
-        async with self._change:
+        async with self._replacing:
+            # First, for it waits for the commands in work, of which one may be an upgrade.
+            await self._control.pause()
             check = [sys.executable, "-m", "boxruntime.host", *self._arguments, "--check"]
             process = subprocess.Popen(check, stdin=subprocess.DEVNULL)  # noqa: ASYNC220 - a fork
             process.returncode = 0
@@ -287,8 +289,8 @@ class Manager:
             self._checks[process.pid] = result
             if await result:
                 _logger.error("The new box host does not start: this one goes on.")
+                self._control.start()
                 return
-            await self._control.pause()
             await self._bounds.settle()
             while any(box.is_forking for box in self._boxes.values()):
                 await asyncio.gather(*(box.settle() for box in self._boxes.values()))

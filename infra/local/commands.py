@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from infra.environment import base_environment
 from infra.local.accounts import server_account
 from infra.local.places import Places, ensure_places, outside_directories
+from infra.local.platform import Platform
 from infra.local.ports import why_taken
 from infra.local.probe import status_on_port
 from infra.local.problems import SetupError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parents[2]
 POLL_S = 0.1
+RENEWED = ("boxruntime", "controlplane", "tenants")  # packages whose code a running platform takes
 STOP_LIMIT_S = 240.0  # longer than all services' own limits that can add up in practice
 
 
@@ -43,19 +45,25 @@ def up(environment: Mapping[str, str]) -> None:
     with _one_at_a_time(places.var):
         chosen = remember(places.secrets / "settings.json", environment)
         settings = parse_settings(chosen)
-        fingerprint = _fingerprint(chosen)
+        fingerprint, code = _start_fingerprint(chosen), _code_fingerprint(*RENEWED)
         state = read_state(places.state)
         if state and state.supervisor.lives():
             if _is_well(state, fingerprint, settings):
-                _say("Halebox is up already.")
+                if running_code(places) == code:
+                    _say("Halebox is up already.")
+                else:
+                    _say("The code changed: Halebox takes it while it goes on.")
+                    _renew(places, settings)
+                    places.code.write_text(code)
                 _say_what_next(places, settings, state)
                 return
-            _say("Settings, code or services changed: Halebox starts anew.")
+            _say("Settings or services changed: Halebox starts anew.")
         _stop(places)
         taken = why_taken(settings.port, settings.listen[0])
         if taken:
             raise SetupError(taken)
         state = _start(places, fingerprint)
+        places.code.write_text(code)
     _say(f"Halebox is up after {time.monotonic() - began:.0f} s.")
     _say_what_next(places, settings, state)
 
@@ -197,10 +205,42 @@ def _is_well(state: State, fingerprint: str, settings: LocalSettings) -> bool:
     )
 
 
-def _fingerprint(chosen: Mapping[str, str]) -> str:
-    """Return a text that changes with the settings and with the code on disk."""
+def _renew(places: Places, settings: LocalSettings) -> None:
+    """Give the running platform the code on disk. Raises SetupError; then `up` may be repeated."""
+
+    def running(title: str) -> int | None:
+        state = read_state(places.state)
+        for stage in state.stages if state else ():
+            if stage.title == title and stage.process and stage.phase is Phase.READY:
+                return stage.process.pid
+        return None
+
+    for stage in Platform(places, settings).renewal(running):
+        began = time.monotonic()
+        stage.prepare()
+        _say(f"  {stage.title:36} renewed {time.monotonic() - began:4.1f} s")
+
+
+def running_code(places: Places) -> str:
+    """Return the fingerprint of the code that runs; "" if a start or a renewal was cut short."""
+    return places.code.read_text() if places.code.exists() else ""
+
+
+def _start_fingerprint(chosen: Mapping[str, str]) -> str:
+    """Return a text that changes with what only a new start can change.
+
+    That is the settings, how services are run (`infra`), and what is installed.
+    """
     digest = hashlib.sha256(repr(sorted(chosen.items())).encode())
-    for package in ("boxruntime", "controlplane", "infra", "tenants"):
+    digest.update((PROJECT / "requirements.lock").read_bytes())
+    digest.update(_code_fingerprint("infra").encode())
+    return digest.hexdigest()[:16]
+
+
+def _code_fingerprint(*packages: str) -> str:
+    """Return a text that changes with the files of these packages."""
+    digest = hashlib.sha256()
+    for package in packages:
         for path in sorted((PROJECT / package).rglob("*")):
             if path.is_file() and path.suffix != ".pyc":
                 seen = path.stat()

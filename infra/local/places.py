@@ -51,6 +51,11 @@ class Places:
         return self.var / "state.json"
 
     @property
+    def code(self) -> Path:
+        """Fingerprint of the code that runs."""
+        return self.var / "code"
+
+    @property
     def environment_file(self) -> Path:
         return self.var / "control.env"
 

@@ -19,10 +19,10 @@ from psycopg import conninfo
 from infra.boxhost import BoxHostError, LocalBoxRuntime
 from infra.edge import Edge, TlsFiles
 from infra.environment import base_environment
-from infra.local import caddy, valkey
+from infra.local import caddy, renewal, valkey
 from infra.local.accounts import server_account
 from infra.local.places import keep_secret
-from infra.local.ports import kept_port, kept_range, why_taken
+from infra.local.ports import kept_port, kept_range, recorded_port, why_taken
 from infra.local.postgres import PostgresServer, find_programs
 from infra.local.probe import status_on_socket
 from infra.local.problems import SetupError
@@ -32,6 +32,8 @@ from infra.postgres import PostgresCluster, ProvisioningError
 from infra.secrets import ClusterKey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from infra.local.places import Places
     from infra.local.settings import LocalSettings
 
@@ -69,6 +71,52 @@ class Platform:
             Stage("Edge", self._edge),
         ]
 
+    def renewal(self, running: Callable[[str], int | None]) -> list[Stage]:
+        """Return the stages that give a running platform the code on disk, refusing nobody.
+
+        `running`: title of a stage -> id of its process, None while it does not answer.
+        """
+        settings, control_socket = self._settings, self._places.run / "boxhost.sock"
+        # The servers listen at their ports: these are taken as they stand written.
+        self._admin_dsn = settings.database_url or self._postgres_server(recorded_port).admin_dsn
+        self._redis_url = settings.redis_url or self._valkey_server(recorded_port).url
+
+        def renew(title: str, change: Callable[[int], None]) -> Stage:
+            def prepare() -> None:
+                pid = running(title)
+                if pid is None:
+                    raise SetupError(f"{title} does not answer: `make down`, then `make up`.")
+                change(pid)
+
+            return Stage(title, prepare)
+
+        return [
+            Stage(f"Box template for FHIR {FHIR_VERSION}", self._template),
+            Stage("Control plane tables", self._migrate),
+            renew("Box host", lambda pid: renewal.renew_box_host(pid, control_socket)),
+            renew("Control plane", renewal.renew_gunicorn),
+            renew("Worker", lambda pid: renewal.restart("Worker", pid, running)),
+            renew("Scheduler", lambda pid: renewal.restart("Scheduler", pid, running)),
+        ]
+
+    def _postgres_server(self, find_port: Callable[[Path], int]) -> PostgresServer:
+        return PostgresServer(
+            home=self._places.postgres,
+            socket_directory=self._places.run / "postgresql",
+            port=find_port(self._places.var / "postgresql-port"),
+            password=self._places.secret("postgresql"),
+            account=server_account(),
+            programs=find_programs(self._settings.postgres_bin),
+        )
+
+    def _valkey_server(self, find_port: Callable[[Path], int]) -> valkey.ValkeyServer:
+        return valkey.ValkeyServer(
+            home=self._places.var / "valkey",
+            port=find_port(self._places.var / "valkey-port"),
+            password=self._places.secret("valkey"),
+            program=valkey.find_program(self._settings.valkey),
+        )
+
     def _postgres(self) -> Service | None:
         if self._settings.database_url:
             self._admin_dsn = self._settings.database_url
@@ -77,13 +125,8 @@ class Platform:
                     return None
             except ProvisioningError as error:
                 raise SetupError(f"DATABASE_URL cannot be used: {error}") from error
-        server = PostgresServer(
-            home=self._places.postgres,
-            socket_directory=self._places.run / "postgresql",
-            port=kept_port(self._places.var / "postgresql-port", POSTGRES_PORT),
-            password=self._places.secret("postgresql"),
-            account=server_account(),
-            programs=find_programs(self._settings.postgres_bin),
+        server = self._postgres_server(
+            lambda record: kept_port(record, POSTGRES_PORT)
         ).ensure_cluster()
         server.stop_forgotten()
         self._admin_dsn = server.admin_dsn
@@ -98,12 +141,7 @@ class Platform:
             except (redis.RedisError, ValueError) as error:
                 raise SetupError(f"REDIS_URL cannot be used: {type(error).__name__}.") from error
             return None
-        server = valkey.ValkeyServer(
-            home=self._places.var / "valkey",
-            port=kept_port(self._places.var / "valkey-port", VALKEY_PORT),
-            password=self._places.secret("valkey"),
-            program=valkey.find_program(self._settings.valkey),
-        )
+        server = self._valkey_server(lambda record: kept_port(record, VALKEY_PORT))
         server.ensure_configured()
         self._redis_url = server.url
         return server.service()

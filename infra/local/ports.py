@@ -45,16 +45,21 @@ def kept_port(record: Path, first: int) -> int:
     Ports from `first` upwards lie below the kernel's range for outgoing connections, which
     therefore cannot take the port between `make down` and `make up`.
     """
-    try:
-        recorded = int(record.read_text())
-    except (FileNotFoundError, ValueError):
-        recorded = 0
+    recorded = recorded_port(record)
     if recorded and is_free(recorded):
         return recorded
     port = next((port for port in range(first, first + 1000) if is_free(port)), None)
     port = port or any_free_port()
     record.write_text(f"{port}\n")
     return port
+
+
+def recorded_port(record: Path) -> int:
+    """Return the port written in `record`, whoever listens there; 0 if there is none."""
+    try:
+        return int(record.read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
 
 
 def kept_range(record: Path, first: int, last: int, size: int) -> str:

@@ -222,7 +222,7 @@ def test_without_a_worker_a_box_that_was_not_made_is_removed(root):
         ({"fhirVersion": "fhir-4.0.1"}, "id"),
         ({"id": "www", "fhirVersion": "fhir-4.0.1"}, "lower-case"),
         ({"id": "clinic1", "fhirVersion": "fhir-9"}, "not offered"),
-        ({"id": "clinic1", "fhirVersion": "fhir-4.0.1", "env": {"pghost": "x"}}, "Settings"),
+        ({"id": "clinic1", "fhirVersion": "fhir-4.0.1", "env": {"pghost": "x"}}, "pghost is set"),
         ({"id": "clinic1", "fhirVersion": "fhir-4.0.1", "env": []}, "env"),
     ],
 )

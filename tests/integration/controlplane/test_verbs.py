@@ -29,8 +29,8 @@ SECRET = FirstSecret("__sha256:" + "0" * 64, "")
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"name": "www"}, "id"),
-        ({"name": "postgres"}, "id"),
+        ({"name": "www"}, "name"),
+        ({"name": "postgres"}, "name"),
         ({"purpose": "fun"}, "purpose"),
         ({"tier": "gold"}, "tier"),
         ({"description": "x" * 501}, "description"),

@@ -1,6 +1,7 @@
 """Nothing is lost when a process, the code, the manager or the whole host is replaced."""
 
 import concurrent.futures
+import contextlib
 import json
 import signal
 import socket
@@ -105,6 +106,32 @@ def test_manager_replaces_itself_without_losing_a_request(own_host):
     own_host.ensure("fresh", environment={"TINY_VALUE": "c"})
     assert own_host.get("fresh")["value"] == "c"
     assert own_host.process.poll() is None
+
+
+def upgrade_now(host):
+    """Ask for an upgrade until a manager answers: one that is replaced may break the line off."""
+    for _ in range(50):
+        with contextlib.suppress(json.JSONDecodeError, OSError):
+            return host.result(command="upgrade")
+        time.sleep(0.02)
+    raise AssertionError(host.log())
+
+
+def test_a_new_release_is_a_replacement_and_an_upgrade_in_either_order(own_host):
+    own_host.ensure("release")
+    pid = own_host.get("release")["pid"]
+    with Load(own_host, "release") as load, concurrent.futures.ThreadPoolExecutor() as threads:
+        for hang_up_first in (True, False):
+            if hang_up_first:
+                own_host.process.send_signal(signal.SIGHUP)
+            upgrade = threads.submit(upgrade_now, own_host)
+            if not hang_up_first:
+                time.sleep(0.05)
+                own_host.process.send_signal(signal.SIGHUP)
+            upgrade.result(timeout=50)
+            own_host.wait_until(lambda: own_host.ask(command="ping")["ok"])
+    assert load.failures == []
+    assert own_host.get("release")["pid"] != pid
 
 
 def test_killed_manager_serves_all_boxes_again_without_help():

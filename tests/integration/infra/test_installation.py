@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
 import socket
 import stat
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -69,6 +72,54 @@ def test_up_again_changes_nothing(installation):
     assert "up already" in again.stdout
     assert state(installation) == before
     assert time.monotonic() - began < 10
+
+
+@contextlib.contextmanager
+def asking(installation: Installation, box: str) -> Iterator[list[object]]:
+    """Ask the console and the box without pause until the block ends; yield what went wrong."""
+    wrong: list[object] = []
+    done = threading.Event()
+
+    def ask(path: str, host: str) -> None:
+        while not done.is_set():
+            try:
+                # New workers of gunicorn load the code while requests wait.
+                url, headers = f"{installation.base_url}{path}", {"Host": host}
+                answer = httpx.get(url, headers=headers, timeout=60)
+                if answer.status_code != 200:
+                    wrong.append((host, answer.status_code))
+            except httpx.HTTPError as error:
+                wrong.append((host, repr(error)))
+            time.sleep(0.02)
+
+    asked = (("/sign-in", "localhost"), ("/health", f"{box}.localhost"))
+    threads = [threading.Thread(target=ask, args=each) for each in asked]
+    for thread in threads:
+        thread.start()
+    try:
+        yield wrong
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_up_gives_new_code_to_a_running_platform_without_refusing_anyone(installation):
+    call(installation, "create-box", id="newcode", fhirVersion="fhir-4.0.1")
+    before = state(installation)
+    (installation.var / "code").write_text("of an older release")
+    with asking(installation, "newcode") as wrong:
+        result = installation.run("up")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "takes it while it goes on" in result.stdout
+    assert wrong == []
+    after = state(installation)
+    kept = {stage.title: stage.process for stage in after.stages}
+    old = {stage.title: stage.process for stage in before.stages}
+    changed = {title for title in kept if kept[title] != old[title]}
+    assert changed == {"Worker", "Scheduler"}, "the others renewed themselves"
+    assert "up already" in installation.run("up").stdout
+    call(installation, "delete-box", id="newcode")
 
 
 def test_secrets_are_for_their_owner_only_and_never_in_process_lists(installation):
