@@ -78,6 +78,15 @@ def retry_box(account: Account, name: str) -> bool:
     return queue.send(boxes.request_retry(account, name).id)
 
 
+def restart_box(account: Account, name: str, *, as_superuser: bool = False) -> tuple[Job, bool]:
+    """Give a ready box a new process; return the job and whether the broker took it.
+
+    Raises NoSuchBoxError, ForbiddenError, ConflictError.
+    """
+    job = boxes.request_restart(account, name, as_superuser=as_superuser)
+    return job, queue.send(job.id)
+
+
 def add_collaborator(
     actor: Account, name: str, user: str, role: str, *, as_superuser: bool = False
 ) -> Box:
@@ -123,6 +132,16 @@ def wait_until_settled(box_id: UUID, limit_s: float) -> BoxState | None:
         if time.monotonic() > deadline:
             return state
         time.sleep(POLL_S)
+
+
+def wait_until_done(job_id: UUID, limit_s: float) -> bool:
+    """Wait until the job is closed, however it went; False when time is up."""
+    deadline = time.monotonic() + limit_s
+    while selectors.job_is_open(job_id):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
 
 
 def wait_until_gone(box_id: UUID, limit_s: float) -> bool:

@@ -144,6 +144,11 @@ def jobs_of(account: Account) -> QuerySet[Job]:
     return (mine | on_my_boxes).distinct().prefetch_related("steps").order_by("-created_at")
 
 
+def job_is_open(job_id: UUID) -> bool:
+    """Return whether the job still wants doing."""
+    return Job.objects.filter(pk=job_id, state__in=JOB_OPEN).exists()
+
+
 def due_jobs(now: datetime) -> list[Job]:
     """Return the open jobs whose moment has come, oldest first."""
     return list(

@@ -187,6 +187,20 @@ def retry(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @login_required
+@require_POST
+def restart(request: HttpRequest, name: str) -> HttpResponse:
+    find_box(request, name)
+    try:
+        _, sent = verbs.restart_box(request.user, name)
+    except (ForbiddenError, ConflictError) as error:
+        messages.error(request, str(error))
+    else:
+        if not sent:
+            messages.warning(request, BROKER_AWAY)
+    return redirect("box", name)
+
+
+@login_required
 @require_safe
 def open_box(request: HttpRequest, name: str) -> HttpResponse:
     """Sign the person in to the box and lead there."""

@@ -56,6 +56,7 @@ urlpatterns = [
     path("boxes/<box:name>/progress", boxes.progress, name="box-progress"),
     path("boxes/<box:name>/secret", boxes.show_secret, name="box-secret"),
     path("boxes/<box:name>/retry", boxes.retry, name="box-retry"),
+    path("boxes/<box:name>/restart", boxes.restart, name="box-restart"),
     path("boxes/<box:name>/open", boxes.open_box, name="box-open"),
     path("boxes/<box:name>/settings", team.box_settings, name="box-settings"),
     path("boxes/<box:name>/collaborators", team.add, name="box-collaborators"),

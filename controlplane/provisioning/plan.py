@@ -82,11 +82,12 @@ def _plan_presence(wanted: Wanted, seen: Seen) -> list[Step]:
         raise DatabaseLostError
     current = seen.generation is not None and seen.generation >= wanted.generation
     hosted = current and seen.reachable
-    shut_out = not seen.role or not seen.login
+    # A failing process may have been shut out by a changed password, which cannot be seen.
+    shut_out = not seen.role or not seen.login or seen.phase == BoxPhase.FAILING
     # The role comes with every start: its password is set to the one the process will use.
     role = shut_out or not seen.credentials or not seen.database_complete or not hosted
     # Starting wakes nothing: a box that once answered may go on sleeping.
-    answer = not wanted.established or seen.phase == BoxPhase.FAILING or shut_out
+    answer = not wanted.established or shut_out
     return [
         step
         for step, needed in (

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 CREATE_LIMIT_S = 60.0
 DELETE_LIMIT_S = 60.0
+RELOAD_LIMIT_S = 60.0
 SUPERUSER_TIER = "dedicated"
 
 Params = Mapping[str, Any]
@@ -177,6 +178,15 @@ def _drop_box_caches(caller: Caller, params: Params) -> str:
     return "ok"
 
 
+def _reload_box(caller: Caller, params: Params) -> dict[str, Any]:
+    """Block until the box has a new process."""
+    name = _text(params, "id")
+    job, sent = verbs.restart_box(_account(caller), name, as_superuser=caller.is_superuser)
+    if not sent or not verbs.wait_until_done(job.id, RELOAD_LIMIT_S):
+        raise RpcError("Can not reload box")
+    return _status(_get_box(caller, name))
+
+
 def _get_box_status(caller: Caller, params: Params) -> dict[str, Any]:
     return _status(_get_box(caller, _text(params, "id")))
 
@@ -206,6 +216,7 @@ METHODS: Mapping[str, Method] = {
     "multibox/delete-box": Method(_delete_box),
     "multibox/add-collaborator": Method(_add_collaborator),
     "multibox/drop-box-caches": Method(_drop_box_caches),
+    "multibox/reload-box": Method(_reload_box),
     "multibox/get-box-status": Method(_get_box_status),
     "multibox/list-box-statuses": Method(_list_box_statuses),
 }

@@ -72,6 +72,7 @@ _ACTIONS = {
     "box.repair": "Repair",
     "box.delete": "Deletion",
     "box.retry": "New try",
+    "box.restart": "Restart",
     "box.secret": "First secret",
     "box.access": "Opened",
     "box.collaborator": "Team",

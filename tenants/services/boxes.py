@@ -155,6 +155,24 @@ def request_retry(account: Account, name: str) -> Job:
 
 
 @transaction.atomic
+def request_restart(account: Account, name: str, *, as_superuser: bool = False) -> Job:
+    """Record that a ready box shall have a new process, its role its own password again.
+
+    Mends what nobody can see from outside, such as a password changed in the database.
+    Raises NoSuchBoxError, ForbiddenError, ConflictError.
+    """
+    box = selectors.get_box(account, name, as_superuser=as_superuser, lock=True)
+    if not as_superuser and selectors.role_in(account, box) not in MANAGERS:
+        raise ForbiddenError("Only the owner or an admin can do this.")
+    if box.state not in (BoxState.READY, BoxState.REPAIRING):
+        raise ConflictError("Only a box that is ready can be restarted.")
+    box.generation += 1
+    box.save(update_fields=["generation", "updated_at"])
+    audit.record(account.pk, "box.restart", name, "requested")
+    return open_job(box, JobKind.REPAIR, account)
+
+
+@transaction.atomic
 def take_client_secret(account: Account, name: str) -> str:
     """Return the sealed secret of the first client and forget it; empty if already taken.
 

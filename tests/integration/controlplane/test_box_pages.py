@@ -50,6 +50,7 @@ def test_a_foreign_box_is_a_404_everywhere(as_eve, ada):
         "collaborators",
         "collaborators/remove",
         "transfer",
+        "restart",
         "delete",
     )
     for page in (f"/{verb}" for verb in verbs_of_pages):
@@ -160,6 +161,15 @@ def test_a_collaborator_is_added_on_the_settings_page(as_ada, as_eve, ada, eve):
     as_ada.post(path, {"user": "eve@example.org", "role": "reader"})
     assert as_eve.get(f"/boxes/{box.name}").status_code == 200
     assert as_eve.post(path, {"user": "ada@example.org", "role": "reader"}).status_code == 403
+
+
+def test_a_ready_box_is_restarted_from_its_settings(as_ada, platform, ada):
+    box = make_box(ada, platform)
+    assert b"Restart box" in as_ada.get(f"/boxes/{box.name}/settings").content
+    answer = as_ada.post(f"/boxes/{box.name}/restart", follow=True)
+    assert b"hx-get" in answer.content, "progress is shown"
+    run_job(Job.objects.get(box=box, kind="repair").id, platform)
+    assert platform.runtime.status(box.name).generation == 2
 
 
 def test_the_team_shrinks_and_changes_hands_on_the_page(as_ada, as_eve, ada, eve, make_account):

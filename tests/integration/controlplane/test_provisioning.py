@@ -286,6 +286,19 @@ def test_the_sweep_lets_a_role_in_that_was_shut_out(ada, platform, sent):
     assert repair(box, platform) == [Step.ROLE, Step.START, Step.ANSWER]
 
 
+def test_a_restart_gives_a_box_its_own_password_again(ada, platform, sent):
+    box = make_box(ada, platform)
+    platform.runtime.sleep(box.name)
+    with platform.cluster.connect() as admin:
+        admin.execute(f"ALTER ROLE box_{box.name} PASSWORD 'another'")
+    socket_path = platform.environment.box_socket(box.name)
+    assert check_health(socket_path) is not Health.PASS
+    job, _ = verbs.restart_box(ada, box.name)
+    run_job(job.id, platform)
+    assert check_health(socket_path) is Health.PASS
+    assert [step.name for step in job.steps.all()][:2] == [Step.ROLE, Step.START]
+
+
 @pytest.fixture
 def ports() -> Iterator[range]:
     """Some ports, the first of which is in use."""

@@ -267,6 +267,11 @@ def test_create_box_answers_when_the_box_serves_and_delete_box_when_it_is_gone(
     assert "root:SECRET" not in made.content.decode()
     assert selectors.find_box("rpcbox1").sealed_client_secret == ""
     assert failure(call(root, "create-box", params)) == "Box rpcbox1 already exists"
+    reloaded = call(root, "reload-box", {"id": "rpcbox1"}).json()["result"]
+    assert reloaded == {
+        "id": "rpcbox1", "loaded": True, "exists": True, "database": True, "changed": False
+    }  # fmt: skip
+    assert platform.runtime.status("rpcbox1").generation == 2
     gone = call(root, "delete-box", {"id": "rpcbox1"}).json()["result"]
     assert (gone["resourceType"], gone["id"]) == ("Box", "rpcbox1")
     assert failure(call(root, "get-box", {"id": "rpcbox1"})) == "No box with id - rpcbox1"

@@ -141,6 +141,20 @@ def test_a_collaborator_is_found_by_exact_email_only(ada, eve):
     assert selectors.role_in(eve, box) == Role.READER
 
 
+def test_managers_restart_a_box_that_is_ready(ada, eve):
+    box = ask_for_box(ada).box
+    team.add_collaborator(ada, box.name, eve.pk, "writer")
+    with pytest.raises(ForbiddenError):
+        verbs.restart_box(eve, box.name)
+    with pytest.raises(ConflictError):
+        verbs.restart_box(ada, box.name)
+    Box.objects.filter(pk=box.pk).update(state="ready")
+    generation = Box.objects.get(pk=box.pk).generation
+    job, _ = verbs.restart_box(ada, box.name)
+    assert (job.kind, job.state) == ("repair", "queued")
+    assert Box.objects.get(pk=box.pk).generation == generation + 1
+
+
 @pytest.mark.parametrize(("role", "allowed"), [("admin", True), ("writer", False)])
 def test_managers_remove_collaborators_and_anyone_leaves(ada, eve, make_account, role, allowed):
     grace = make_account("grace")

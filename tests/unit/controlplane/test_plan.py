@@ -73,8 +73,8 @@ def test_a_role_that_may_not_log_in_is_dropped_with_its_box():
     assert Step.DROP_ROLE in plan(GONE, changed(login=False))
 
 
-def test_a_failing_process_is_asked_for_an_answer():
-    assert plan(OLD, changed(phase=BoxPhase.FAILING)) == [Step.ANSWER]
+def test_a_failing_process_gets_its_own_password_back_and_must_answer():
+    assert plan(OLD, changed(phase=BoxPhase.FAILING)) == [Step.ROLE, Step.START, Step.ANSWER]
 
 
 def test_new_credentials_reach_the_role_and_the_process():
