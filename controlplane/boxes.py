@@ -21,7 +21,7 @@ from tenants.errors import NoSuchBoxError
 from tenants.models import SUPERUSER_ID, Role
 from tenants.services import audit, boxes, jobs, team
 from tenants.services.boxes import BoxDraft, FirstSecret
-from tenants.states import BoxState
+from tenants.states import BOX_SETTLED, BoxState
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -127,7 +127,7 @@ def wait_until_settled(box_id: UUID, limit_s: float) -> BoxState | None:
     deadline = time.monotonic() + limit_s
     while True:
         state = selectors.state_of(box_id)
-        if state is None or state in (BoxState.READY, BoxState.FAILED):
+        if state is None or state in BOX_SETTLED:
             return state
         if time.monotonic() > deadline:
             return state

@@ -99,7 +99,6 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
-PASSWORD_RESET_TIMEOUT = 60 * 60  # seconds; of confirmation links too
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "boxes"
 

@@ -9,7 +9,7 @@ from django.db.models import Prefetch, QuerySet
 
 from tenants.errors import NoSuchBoxError
 from tenants.models import Account, AuditRecord, Box, Job, JobStep, Membership, Role, Tier
-from tenants.states import JOB_OPEN, BoxState, JobState
+from tenants.states import BOX_SETTLED, JOB_OPEN, BoxState, JobState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -122,7 +122,7 @@ def progress_of(box: Box) -> Progress:
     job = box.jobs.order_by("-created_at").first()
     steps = tuple(job.steps.all()) if job is not None else ()
     open_job = job is not None and job.state in JOB_OPEN
-    settled = not open_job and box.state in (BoxState.READY, BoxState.FAILED)
+    settled = not open_job and box.state in BOX_SETTLED
     return Progress(job, steps, settled)
 
 

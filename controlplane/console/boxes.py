@@ -18,7 +18,7 @@ from tenants.errors import ConflictError, ForbiddenError, NoSuchBoxError, Tenant
 from tenants.models import MANAGERS, Box, Role
 from tenants.names import InvalidBoxNameError, check_box_name
 from tenants.services.boxes import BoxDraft
-from tenants.states import BoxState
+from tenants.states import BOX_SETTLED, BoxState
 from tenants.versions import FHIR_VERSIONS
 
 OPEN_PATH = "/"
@@ -64,7 +64,7 @@ def box_list(request: HttpRequest) -> HttpResponse:
         }
         for box in selectors.boxes_of(request.user)
     ]
-    moving = any(row["box"].state not in (BoxState.READY, BoxState.FAILED) for row in boxes)
+    moving = any(row["box"].state not in BOX_SETTLED for row in boxes)
     template = "console/box_table.html" if request.htmx else "console/boxes.html"
     return render(request, template, {"boxes": boxes, "moving": moving})
 

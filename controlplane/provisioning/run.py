@@ -13,6 +13,7 @@ from controlplane.provisioning.lock import try_lock
 from controlplane.provisioning.plan import STEP_ORDER, DatabaseLostError, Wanted, plan
 from controlplane.provisioning.steps import StepError, observe, take_step
 from tenants import selectors
+from tenants.faults import UNEXPECTED
 from tenants.models import JobKind
 from tenants.services import jobs
 from tenants.states import JobState
@@ -67,7 +68,7 @@ def _attempt(job: Job, platform: Platform) -> None:
         jobs.fail_attempt(job, error.code, final=error.final)
     except Exception:  # the boundary: a bug must not leave the job unaccounted for
         log.exception("a job broke", extra={"box": job.box_name, "job": str(job.id)})
-        jobs.fail_attempt(job, "box:platform:error")
+        jobs.fail_attempt(job, UNEXPECTED)
     else:
         if done:
             jobs.finish_job(job)
