@@ -67,7 +67,7 @@ def _find_templates(**_: Any) -> None:
 
 @worker_ready.connect
 def _sweep_at_start(**_: Any) -> None:
-    """Send every box to the box host anew: after a start of everything it knows none."""
+    """Look at once for what is missing, and for jobs in which a worker before this one died."""
     from controlplane.tasks import sweep_boxes
 
-    sweep_boxes.delay()
+    sweep_boxes.delay(0)

@@ -11,7 +11,7 @@ from controlplane.console import links
 from controlplane.provisioning.platform import get_platform
 from controlplane.provisioning.run import run_job as run
 from controlplane.provisioning.steps import ensure_spares
-from controlplane.provisioning.sweep import sweep
+from controlplane.provisioning.sweep import LEFT_LYING_S, sweep
 from tenants import selectors
 
 
@@ -21,8 +21,8 @@ def run_job(job_id: str) -> None:
 
 
 @shared_task
-def sweep_boxes() -> None:
-    sweep(get_platform(), timezone.now())
+def sweep_boxes(left_lying_s: int = LEFT_LYING_S) -> None:
+    sweep(get_platform(), timezone.now(), left_lying_s=left_lying_s)
     ensure_spares(get_platform())
 
 

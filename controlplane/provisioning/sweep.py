@@ -33,18 +33,22 @@ LEFT_LYING_S = 8
 RATE_WINDOWS_KEPT = timedelta(days=1)
 
 
-def sweep(platform: Platform, now: datetime) -> None:
-    """Look at everything once. Repeatable; two sweeps never run at once."""
+def sweep(platform: Platform, now: datetime, *, left_lying_s: int = LEFT_LYING_S) -> None:
+    """Look at everything once. Repeatable; two sweeps never run at once.
+
+    `left_lying_s`: how long a job may have waited; a worker that begins takes what the one before
+    it left at once.
+    """
     with try_lock(SWEEP) as held:
         if not held:
             return
-        _resend_jobs(now)
+        _resend_jobs(now - timedelta(seconds=left_lying_s))
         _repair_boxes(platform)
         limits.drop_old_windows(now - RATE_WINDOWS_KEPT)
 
 
-def _resend_jobs(now: datetime) -> None:
-    for job in selectors.due_jobs(now - timedelta(seconds=LEFT_LYING_S)):
+def _resend_jobs(due: datetime) -> None:
+    for job in selectors.due_jobs(due):
         with try_lock(job.box_id) as free:
             pass
         if free and not queue.send(job.id):

@@ -345,6 +345,15 @@ def test_the_sweep_sends_a_lost_job_again(ada, platform, sent):
     assert sent == [created.job.id]
 
 
+def test_the_sweep_of_a_new_worker_sends_a_job_that_just_lost_its_worker(ada, platform, sent):
+    created = ask_for_box(ada)
+    sent.clear()
+    sweep(platform, timezone.now())
+    assert sent == []
+    sweep(platform, timezone.now(), left_lying_s=0)
+    assert sent == [created.job.id]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_the_sweep_leaves_a_job_alone_that_a_worker_is_doing(ada, platform, sent):
     created = ask_for_box(ada)
