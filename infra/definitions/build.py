@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from infra.definitions.compartments import compile_compartments
+from infra.definitions.rules import compile_rules
 from infra.definitions.search_parameters import compile_search_parameters
 from infra.definitions.structures import compile_types, extension_datatypes
 from infra.definitions.value_sets import expand_required
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """The data file, and what could not be compiled (name -> reason)."""
+    """The data files, and what could not be compiled (name -> reason)."""
 
     definitions: Json
+    rules: Json
     left_out: dict[str, dict[str, str]]
 
 
@@ -30,15 +32,19 @@ def build_version(package: Package, pins: VersionPins) -> Build:
     search = compile_search_parameters(
         package.search_parameters, types, extension_datatypes(package.structures)
     )
+    origin = {
+        "fhirVersion": pins.fhir_version,
+        "module": pins.module,
+        "sources": [asdict(source) for source in pins.sources],
+    }
     return Build(
         definitions={
-            "fhirVersion": pins.fhir_version,
-            "module": pins.module,
-            "sources": [asdict(source) for source in pins.sources],
+            **origin,
             "types": types,
             "valueSets": value_sets,
             "searchParameters": search.parameters,
             "compartments": compile_compartments(package.compartments),
         },
+        rules={**origin, **compile_rules(package, types)},
         left_out={"valueSets": unexpanded, "searchParameters": search.left_out},
     )

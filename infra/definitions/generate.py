@@ -41,6 +41,7 @@ def generate(root: Path, *, progress: Callable[[str], None]) -> list[Path]:
             progress(f"compiling {pins.module}")
             built = build_version(pins.read(files), pins)
             texts[DATA / f"{pins.module}.json"] = render(built.definitions)
+            texts[DATA / f"{pins.module}-rules.json"] = render(built.rules)
             texts[REPORTS / f"{pins.module}.txt"] = render_report(pins.module, built.left_out)
     for name, text in texts.items():
         path = root / name

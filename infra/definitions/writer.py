@@ -1,4 +1,4 @@
-"""Renders the definitions as stable JSON: one type, parameter or value set per line.
+"""Renders the definitions as stable JSON: one type, parameter, rule or value set per line.
 
 So a change of the generator, or of a definition, reads well in a diff.
 """
@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from infra.definitions.package import Json
 
-LISTED = ("types", "valueSets", "searchParameters", "compartments")
+LISTED = (
+    "types",
+    "valueSets",
+    "searchParameters",
+    "compartments",
+    "constraints",
+    "extensions",
+    "codeSystems",
+)
 
 
 def render(definitions: Json) -> str:

@@ -1,0 +1,139 @@
+"""What `$validate` at /fhir checks beyond a write: constraints, extensions, codes.
+
+A file of its own beside the types: a box reads it when somebody first asks for `$validate`.
+Source: core specification, "$validate"; FHIR R4, ElementDefinition.constraint, Extensibility.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infra.definitions.structures import element_path
+from infra.definitions.value_sets import (
+    NotExpandableError,
+    expand_value_set,
+    read_concepts,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from infra.definitions.package import Json, Package
+
+_CODED = frozenset({"Coding", "CodeableConcept", "Quantity"})
+_KINDS = frozenset({"primitive-type", "complex-type", "resource"})
+
+
+def compile_rules(package: Package, types: dict[str, Json]) -> Json:
+    """Return the rules of one FHIR version. `types` are those of `compile_types`."""
+    return {
+        "constraints": compile_constraints(package.structures),
+        "extensions": compile_extensions(package.structures),
+        "valueSets": _required_value_sets(package, types),
+        "codeSystems": _code_systems(package.code_systems.values()),
+        "searchTypes": {
+            each["url"].rpartition("/")[2]: each["type"]
+            for each in package.search_parameters
+            if "url" in each
+        },
+    }
+
+
+def compile_constraints(structures: Iterable[Json]) -> dict[str, list[Json]]:
+    """Return the constraints that each type itself declares, at the dotted path of their context.
+
+    Those it repeats from its base or from the types of its elements are left out (they stand in
+    the snapshot only), and so are those without a FHIRPath expression.
+    """
+    result: dict[str, list[Json]] = {}
+    for structure in sorted(structures, key=lambda s: str(s["type"])):
+        if structure["kind"] not in _KINDS or structure.get("derivation") == "constraint":
+            continue
+        found = [
+            {
+                "path": element_path(element["path"]),
+                "key": constraint["key"],
+                "severity": constraint["severity"],
+                "human": constraint["human"],
+                "expression": constraint["expression"],
+            }
+            for element in structure.get("differential", {}).get("element", [])
+            for constraint in element.get("constraint", [])
+            if "expression" in constraint
+        ]
+        if found:
+            result[structure["type"]] = found
+    return result
+
+
+def compile_extensions(structures: Iterable[Json]) -> dict[str, Json]:
+    """Return URL -> {"value": [datatypes], "parts": {url: …}} for every defined extension.
+
+    No "value": it must have none; "*" stands for any datatype. "parts" are nested extensions.
+    """
+    return {
+        structure["url"]: _extension(
+            {element["id"]: element for element in structure["snapshot"]["element"]}, "Extension"
+        )
+        for structure in structures
+        if structure["type"] == "Extension" and structure.get("derivation") == "constraint"
+    }
+
+
+def _extension(elements: dict[str, Json], place: str) -> Json:
+    result: Json = {}
+    value = elements.get(f"{place}.value[x]")
+    if value is None:
+        # A snapshot that slices value[x] or leaves it out says nothing about the type.
+        result["value"] = ["*"]
+    elif value["max"] != "0":
+        codes = list(dict.fromkeys(entry["code"] for entry in value["type"]))
+        result["value"] = ["*"] if len(codes) > 30 else codes
+    prefix = f"{place}.extension:"
+    parts = {
+        elements[f"{name}.url"]["fixedUri"]: _extension(elements, name)
+        for name in elements
+        if name.startswith(prefix)
+        and "." not in name.removeprefix(prefix)
+        and "fixedUri" in elements.get(f"{name}.url", {})
+    }
+    if parts:
+        result["parts"] = parts
+    return result
+
+
+def _required_value_sets(package: Package, types: dict[str, Json]) -> dict[str, Json]:
+    """Return URL -> {system: codes} of the value sets that Codings must come from.
+
+    Value sets that cannot be expanded from the definitions are left out.
+    """
+    bound = {
+        element["valueSet"]
+        for definition in types.values()
+        for element in definition.get("elements", {}).values()
+        if element.get("strength") == "required"
+        and (element.get("type") in _CODED or _CODED & set(element.get("union", ())))
+    }
+    result: dict[str, Json] = {}
+    for url in sorted(bound):
+        try:
+            result[url] = expand_value_set(url, package.value_sets, package.code_systems)
+        except NotExpandableError:
+            continue
+    return result
+
+
+def _code_systems(code_systems: Iterable[Json]) -> dict[str, Json]:
+    """Return URL -> {"codes": one per line, "anyCase": …} of systems that are listed completely.
+
+    One text a system: 20,000 objects would cost a box megabytes, a search in a text 1 us.
+    """
+    result: dict[str, Json] = {}
+    for code_system in code_systems:
+        codes = list(read_concepts(code_system)) if code_system.get("content") == "complete" else []
+        if codes:
+            entry: Json = {"codes": "\n".join(["", *codes, ""])}
+            if not code_system.get("caseSensitive"):
+                entry["anyCase"] = True
+            result[code_system["url"]] = entry
+    return result
