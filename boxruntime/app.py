@@ -20,6 +20,7 @@ from boxruntime.api.cors import allowed_origins
 from boxruntime.api.routes import ROUTES, operations
 from boxruntime.api.routing import RouteTable
 from boxruntime.fhir.base_rows import base_rows
+from boxruntime.fhir.examination.rules import rules_of
 from boxruntime.fhir.metadata import base_metadata
 from boxruntime.fhir.profiles.registry import NO_PROFILES, ProfileSet
 from boxruntime.fhir.validation import warm
@@ -54,6 +55,7 @@ def preload(fhir_versions: Sequence[str] = SUPPORTED_VERSIONS) -> None:
     for version in fhir_versions:
         metadata = base_metadata(version)
         warm(metadata)
+        rules_of(version)
         layout_for(version)
         decoy_hash()
         _base_routes(metadata.resource_types)

@@ -65,6 +65,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _UNPARSED: Any = object()
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""A reader may ignore it. Source: RFC 8259, section 8.1."""
 _NOT_COMPACT = (b"\\u", b"\n", b"\r", b"\t", b"{ ", b"[ ")
 
 
@@ -94,6 +96,11 @@ class Body:
     def is_empty(self) -> bool:
         return self._value is _UNPARSED and not self.raw.strip()
 
+    @property
+    def is_json(self) -> bool:
+        """Whether `raw` was read as JSON; False before somebody asked for the value."""
+        return self._is_json
+
     def value(self, also: Container[str] | None = None) -> Any:
         """Return the parsed body; an empty one is {}. Raises OutcomeError 400 or 415.
 
@@ -122,6 +129,7 @@ class Body:
         return self._may_hold_nul
 
     def _parse(self, also: Container[str] | None) -> Any:
+        self.raw = self.raw.removeprefix(_BYTE_ORDER_MARK)
         if self.is_empty:
             return {}
         try:

@@ -17,16 +17,19 @@ from boxruntime.access.secrets import MalformedHashError, hash_secret, is_hashed
 from boxruntime.api.box import Box, WrittenReference
 from boxruntime.api.entry_references import fill_queries
 from boxruntime.api.interactions.binary import find_document
-from boxruntime.fhir.formats import FoundReference, accept_aidbox, to_aidbox
+from boxruntime.fhir.formats import Converted, FoundReference, accept_aidbox, to_aidbox
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError, Path
 from boxruntime.fhir.profiles.registry import profile_issues
 from boxruntime.fhir.references import wrong_targets
 from boxruntime.fhir.shapes import shape_of
-from boxruntime.fhir.validation import validate
+from boxruntime.fhir.validation import validate_converted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from boxruntime.api.call import Call
     from boxruntime.fhir.metadata import Metadata
+    from boxruntime.fhir.profiles.registry import Profile
 
 _ID = re.compile(r"[A-Za-z0-9\-._]{1,255}")
 _RESERVED = frozenset({".", "..", "_history", "_search"})  # no path could name them
@@ -102,6 +105,35 @@ async def accept(
                 type_name=resource_type,
             ),
         )
+    converted, issues = judge(call, box, resource_type, document, text=text)
+    if issues:
+        raise OutcomeError(Fault.UNPROCESSABLE, issues)
+    resource = converted.resource
+    id_ = resource.get("id")
+    if call.body.may_hold_nul():
+        _check_storable(resource_type, resource)
+    await _hash_passwords(metadata, resource_type, resource)
+    return ValidResource(
+        type=resource_type, id=id_, resource=resource, references=converted.references
+    )
+
+
+def judge(
+    call: Call,
+    box: Box,
+    resource_type: str,
+    document: dict[str, Any],
+    *,
+    text: bytes | None = None,
+    extra: Sequence[Profile] = (),
+) -> tuple[Converted, list[Issue]]:
+    """Convert a document of a type and the call's dialect; return it with all that is wrong.
+
+    `text`: the document as compact JSON, if the caller has it; `extra`: profiles to hold it to,
+    beside those of its type and those that it names. Raises OutcomeError for a document
+    nested too deeply.
+    """
+    metadata = box.metadata
     convert = to_aidbox if call.dialect is Dialect.FHIR else accept_aidbox
     shape = shape_of(metadata, resource_type, document)
     converted = convert(metadata, shape, document, rewrite=call.rewrite, text=text)
@@ -110,19 +142,12 @@ async def accept(
     id_ = resource.get("id")
     if id_ is not None:
         check_id(id_, resource_type)
-    issues = converted.issues + validate(metadata, shape, resource, call.dialect, box.profiles)
+    issues = validate_converted(metadata, shape, converted, call.dialect, box.profiles, extra)
     if resource_type == "AidboxProfile" and not issues:
         issues = profile_issues(metadata, resource)
     if not skips_references(call, box):
         issues += wrong_targets(resource_type, converted.references)
-    if issues:
-        raise OutcomeError(Fault.UNPROCESSABLE, issues)
-    if call.body.may_hold_nul():
-        _check_storable(resource_type, resource)
-    await _hash_passwords(metadata, resource_type, resource)
-    return ValidResource(
-        type=resource_type, id=id_, resource=resource, references=converted.references
-    )
+    return converted, issues
 
 
 async def check_references(

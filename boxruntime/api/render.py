@@ -149,6 +149,15 @@ def success_outcome(dialect: Dialect) -> dict[str, Any]:
     return _outcome(None, "allok", [issue], "all ok", dialect)
 
 
+def validation_outcome(metadata: Metadata, issues: list[Issue], dialect: Dialect) -> dict[str, Any]:
+    """Return the OperationOutcome of `$validate`: valid unless an issue is fatal or an error."""
+    if any(issue.severity in {"fatal", "error"} for issue in issues):
+        fault = Fault.UNPROCESSABLE
+        return _outcome(metadata, fault.outcome_id, issues, "Invalid resource", dialect, fault.code)
+    all_ok = Issue(message="all ok", severity="information", code="informational")
+    return _outcome(metadata, "allok", [*issues, all_ok], "all ok", dialect)
+
+
 def search_warnings(issues: list[Issue], dialect: Dialect) -> dict[str, Any]:
     """Return the OperationOutcome inside a Bundle: what was ignored."""
     return _outcome(None, "warning", issues, issues[0].message, dialect, "not-supported")

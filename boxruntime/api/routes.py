@@ -26,7 +26,9 @@ from boxruntime.api.interactions.upsert import upsert
 from boxruntime.api.operations.convert_profiles import convert_profiles
 from boxruntime.api.operations.front import front
 from boxruntime.api.operations.health import health
+from boxruntime.api.operations.json_schema import json_schema
 from boxruntime.api.operations.sudo import sudo
+from boxruntime.api.operations.validate import validate_instance, validate_system, validate_type
 
 I = Interaction  # noqa: E741 - one letter keeps a row on a line
 
@@ -60,6 +62,10 @@ ROUTES: tuple[Route, ...] = tuple(
         ("POST",   "/",                           I.BUNDLE,           bundle,             "Transaction",       "FhirTransaction",       False),
         ("PUT",    "/",                           I.OTHER,            upsert,             "BatchUpsert",       None,                    False),
         ("POST",   "/StructureDefinition/$convert", I.OTHER,          convert_profiles,   "ConvertProfiles",   "FhirConvertProfiles",   False),
+        ("POST",   "/{type}/$validate",           I.OTHER,            validate_type,      "Validate",          "FhirValidate",          False),
+        ("POST",   "/{type}/{id}/$validate",      I.OTHER,            validate_instance,  "ValidateInstance",  "FhirValidateInstance",  False),
+        ("POST",   "/$validate",                  I.OTHER,            validate_system,    None,                "FhirValidateSystem",    False),
+        ("GET",    "/$json-schema",               I.OTHER,            json_schema,        "JsonSchema",        None,                    False),
         ("GET",    "/metadata",                   I.CAPABILITIES,     capabilities,       "Metadata",          "FhirMetadata",          True),
         ("GET",    "/health",                     I.OTHER,            health,             "Health",            None,                    True),
         ("GET",    "/__healthcheck",              I.OTHER,            health,             "HealthCheck",       None,                    True),

@@ -36,6 +36,10 @@ class Converted(msgspec.Struct, kw_only=True):
     resource: dict[str, Any]
     references: list[FoundReference]
     issues: list[Issue]
+    document: dict[str, Any]
+    """What was converted: the document as sent, stripped of what is empty."""
+    is_unusual: bool = False
+    """Only the FHIR form can tell whether it is right: there is an odd `_x` or extension."""
 
 
 class Conversion:

@@ -66,6 +66,24 @@ def sorted_issues(issues: Iterable[Issue]) -> list[Issue]:
     )
 
 
+def without_explained(found: list[Issue], others: list[Issue]) -> list[Issue]:
+    """Return those of `others` that stand at no place, nor above or below one, of `found`.
+
+    Both have expressions. What a conversion or the schema stumbles over is often the
+    consequence of what was found at the document itself. At the resource as a whole only what
+    says the same is explained.
+    """
+    return [issue for issue in others if not any(_explains(known, issue) for known in found)]
+
+
+def _explains(known: Issue, issue: Issue) -> bool:
+    places = sorted((known.expression or "", issue.expression or ""), key=len)
+    shorter, longer = places
+    if "." not in shorter:
+        return shorter == longer and known.message == issue.message
+    return longer == shorter or longer.startswith((f"{shorter}.", f"{shorter}["))
+
+
 class _Place:
     """Walks down a path and writes FHIRPath."""
 

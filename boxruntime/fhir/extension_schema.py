@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from boxruntime.fhir.compile import choice_key
-from boxruntime.fhir.outcome import Issue, Path
 from boxruntime.fhir.schema import primitive_schema
-from boxruntime.fhir.validators import compile_schema, formats_of, schema_issues
+from boxruntime.fhir.validators import compile_schema
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -33,21 +32,10 @@ _EXTRA: Schema = {
 """What stands beside a primitive, as `_x`."""
 
 
-def extension_issues(metadata: Metadata, extension: Any) -> list[Issue]:
-    """Return what is wrong with one raw extension; paths start inside it."""
-    if not isinstance(extension, dict):
-        return [Issue(message="expected type of object")]
-    validator = _validator(metadata)
-    issues = _content_issues(extension, ())
-    if not validator.is_valid(extension):
-        issues += schema_issues(validator, extension, "Extension", formats_of(metadata))
-    return issues
-
-
 def are_extensions_right(metadata: Metadata, document: dict[str, Any]) -> bool:
     """Tell whether all extensions anywhere in a document are right, without saying where not.
 
-    The fast path of the same rules: 25 us for a Patient of 3 kB with 7 extensions.
+    The fast path of the same rules as `shape` has: 25 us for a Patient of 3 kB with 7 extensions.
     """
     is_valid = _validator(metadata).is_valid
     objects = [document]
@@ -71,21 +59,10 @@ def _has_one_content(extension: dict[str, Any]) -> bool:
     values = sum("value" in key for key in extension)
     if nested is not None:
         return values == 0 and all(map(_has_one_content, nested))
-    return values == 1 or (values == 2 and not _content_issues(extension, ()))
-
-
-def _content_issues(extension: dict[str, Any], path: Path) -> list[Issue]:
-    """Exactly one of value[x] and nested extensions; `valueString` and `_valueString` are one."""
-    issues = []
-    nested = extension.get("extension")
-    values = {key.removeprefix("_") for key in extension if key.startswith(("value", "_value"))}
-    if len(values) + (nested is not None) != 1:
-        issues.append(Issue(message="expected exactly one of value and extension", path=path))
-    if isinstance(nested, list):
-        for index, item in enumerate(nested):
-            if isinstance(item, dict):
-                issues += _content_issues(item, (*path, "extension", index))
-    return issues
+    # `valueString` and `_valueString` are one.
+    return values == 1 or (
+        values == 2 and len({key.removeprefix("_") for key in extension if "value" in key}) == 1
+    )
 
 
 def _validator(metadata: Metadata) -> jsonschema_rs.Draft7Validator:

@@ -12,12 +12,12 @@ from boxruntime.fhir.conversion import Conversion, Converted, FoundReference
 from boxruntime.fhir.empties import open_members, strip_encoded
 from boxruntime.fhir.expression import located, sorted_issues
 from boxruntime.fhir.extension_schema import are_extensions_right
+from boxruntime.fhir.glance import are_shadows_right
 from boxruntime.fhir.inward import convert_node, named_entries
 from boxruntime.fhir.json_text import encode_json
 from boxruntime.fhir.metadata import SHADOW
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 from boxruntime.fhir.raw_extensions import rewrite_extensions
-from boxruntime.fhir.shape import check_shape
 from boxruntime.fhir.to_aidbox import from_fhir_node
 from boxruntime.fhir.to_fhir import (
     CREATED_AT_URLS,
@@ -56,8 +56,8 @@ def to_aidbox(
     stripped first, but for content that the metadata leaves free. `rewrite` maps the fullUrl of
     transaction entries to "Type/id"; without it `Type?query` is plain text. Server members of
     `meta` are dropped unless `keep_meta` ($to-format). `text` is the document as compact JSON, for
-    a caller who has it at hand. Findings are those that only the FHIR form shows; the rest is
-    `validate`'s.
+    a caller who has it at hand. Findings are those of the conversion; the rest is
+    `validate_converted`'s.
 
     14 us for a 1.7 kB Patient, 40 us for a 3 kB one with 7 extensions, 45 us for an Observation of
     8 kB and 20 components (5, 8 and 22 of them to look for what is empty or rare), where parsing
@@ -71,13 +71,14 @@ def to_aidbox(
         if "meta" in result:
             _meta_in(result, keep_meta=keep_meta)
         has_extensions = b'xtension"' in text
-        if (b"_" in text and (b'"_' in text or b'"fhir_' in text)) or (
-            has_extensions and not are_extensions_right(metadata, document)
-        ):
-            state.issues += check_shape(metadata, type_name, document)
+        is_unusual = (has_extensions and not are_extensions_right(metadata, document)) or (
+            b"_" in text
+            and (b'"_' in text or b'"fhir_' in text)
+            and not are_shadows_right(metadata, type_name, document)
+        )
         if rewrite and has_extensions:
             result = rewrite_extensions(result, rewrite)
-        return _converted(state, result, document, type_name)
+        return _converted(state, result, document, type_name, is_unusual=is_unusual)
     except RecursionError:
         raise OutcomeError(Fault.UNPROCESSABLE, _TOO_DEEP) from None
 
@@ -188,7 +189,12 @@ def _meta_in(result: dict[str, Any], *, keep_meta: bool) -> None:
 
 
 def _converted(
-    state: Conversion, result: dict[str, Any], document: dict[str, Any], type_name: str
+    state: Conversion,
+    result: dict[str, Any],
+    document: dict[str, Any],
+    type_name: str,
+    *,
+    is_unusual: bool = False,
 ) -> Converted:
     issues = state.issues
     if issues:
@@ -196,4 +202,10 @@ def _converted(
             located(state.metadata, issue, state.dialect, document, type_name)
             for issue in sorted_issues(issues)
         ]
-    return Converted(resource=result, references=state.references, issues=issues)
+    return Converted(
+        resource=result,
+        references=state.references,
+        issues=issues,
+        document=document,
+        is_unusual=is_unusual,
+    )

@@ -34,6 +34,7 @@ _PLAIN_ATTRIBUTES = frozenset(
     }
 )  # fmt: skip
 _URL_ATTRIBUTES = frozenset({"href", "src", "cite", "longdesc", "usemap", "background"})
+ATTRIBUTES = _PLAIN_ATTRIBUTES | _URL_ATTRIBUTES
 _SCHEMES = frozenset({"http", "https", "mailto", "tel", "ftp", "urn", "cid", "data"})
 _VOID = "area|br|col|hr|img"
 
@@ -121,7 +122,7 @@ def _allowed(_tag: str, attribute: str, value: str) -> str | None:
 _cleaner = nh3.Cleaner(
     tags=set(TAGS),
     clean_content_tags={"script", "style", "iframe", "object", "embed", "noscript", "template"},
-    attributes={"*": set(_PLAIN_ATTRIBUTES | _URL_ATTRIBUTES)},
+    attributes={"*": set(ATTRIBUTES)},
     attribute_filter=_allowed,
     url_schemes=set(_SCHEMES),
     link_rel=None,

@@ -38,6 +38,29 @@ def whole_schema(metadata: Metadata) -> Schema:
     return {"definitions": {name: json_schema(metadata, name) for name in names}}
 
 
+def find_in_schema(metadata: Metadata, path: list[str]) -> Any:
+    """Return what stands at a path of the whole schema: ["definitions", "Patient"].
+
+    Builds only the definition that the path enters. Raises LookupError where nothing is.
+    """
+    if path[:1] == ["definitions"] and len(path) > 1:
+        type_def = metadata.types[path[1]]
+        if type_def.kind == "shadow":
+            raise KeyError(path[1])
+        found: Any = json_schema(metadata, path[1])
+        rest = path[2:]
+    else:
+        found, rest = whole_schema(metadata), path
+    for step in rest:
+        if isinstance(found, dict):
+            found = found[step]
+        elif isinstance(found, list) and step.isdecimal():
+            found = found[int(step)]
+        else:
+            raise KeyError(step)
+    return found
+
+
 def reachable_types(metadata: Metadata, type_name: str) -> list[str]:
     """Return the type and all complex types its definition refers to, at any depth."""
     found = {type_name: None}

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from boxruntime.fhir.accept_aidbox import accepting_node
-from boxruntime.fhir.expression import located, sorted_issues
+from boxruntime.fhir.expression import located, sorted_issues, without_explained
 from boxruntime.fhir.inner_resources import find_inner_resources, inner_node
 from boxruntime.fhir.metadata import SHADOW
 from boxruntime.fhir.outcome import Dialect, Issue
 from boxruntime.fhir.profiles.registry import NO_PROFILES
 from boxruntime.fhir.schema import enforced_schema
+from boxruntime.fhir.shape import check_shape
 from boxruntime.fhir.to_aidbox import from_fhir_node
 from boxruntime.fhir.to_fhir import to_fhir_extensions_node, to_fhir_node
 from boxruntime.fhir.validators import compile_schema, formats_of, schema_issues
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     import jsonschema_rs
 
+    from boxruntime.fhir.conversion import Converted
     from boxruntime.fhir.metadata import Metadata
     from boxruntime.fhir.profiles.registry import Profile, ProfileSet
 
@@ -74,6 +76,33 @@ def validate(
     return [
         located(metadata, issue, dialect, resource, type_name) for issue in sorted_issues(placed)
     ]
+
+
+def validate_converted(
+    metadata: Metadata,
+    type_name: str,
+    converted: Converted,
+    dialect: Dialect,
+    profiles: ProfileSet = NO_PROFILES,
+    extra: Sequence[Profile] = (),
+) -> list[Issue]:
+    """Return all findings in a converted document: of its conversion, its schema, its FHIR form.
+
+    At /fhir a finding stands where the document, as sent, is wrong; what conversion and schema
+    stumble over in consequence is left out. The document is walked only when something is wrong
+    already, or unusual: a valid one costs what `validate` costs.
+    """
+    issues = converted.issues + validate(
+        metadata, type_name, converted.resource, dialect, profiles, extra
+    )
+    if dialect is Dialect.AIDBOX or not (issues or converted.is_unusual):
+        return issues
+    document = converted.document
+    found = [
+        located(metadata, issue, dialect, document, type_name)
+        for issue in sorted_issues(check_shape(metadata, type_name, document))
+    ]
+    return [*found, *without_explained(found, issues)]
 
 
 def warm(metadata: Metadata) -> None:

@@ -138,7 +138,7 @@ def _messages(
     elif name == WHOLE:
         yield place, "type", "expected type of integer"
     elif name == "enum":
-        yield place, name, f"expected one of {_listed(kind.options)}"
+        yield place, name, f"expected one of {listed(kind.options)}"
     elif name == "const":
         yield place, name, f"expected one of {kind.expected_value}"
     elif name == "pattern":
@@ -172,6 +172,7 @@ def _expected_type(types: list[str]) -> str:
     return f"expected type of {' or '.join(types)}"
 
 
-def _listed(options: list[Any]) -> str:
+def listed(options: list[Any]) -> str:
+    """Return allowed values as words of a message; a long list is cut."""
     shown = ", ".join(str(option) for option in options[:_MAX_LISTED])
     return shown if len(options) <= _MAX_LISTED else f"{shown}, …"

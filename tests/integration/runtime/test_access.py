@@ -304,6 +304,28 @@ async def test_writers_do_not_administer_through_bundles(box):
         assert answer.status_code == 403
 
 
+async def test_validation_asks_for_the_rights_on_the_type_of_the_body(box):
+    client = {"resourceType": "Client", "id": "root"}
+    wrapped = {
+        "resourceType": "Parameters",
+        "parameter": [
+            {"name": "resource", "resource": client},
+            {"name": "mode", "valueCode": "delete"},
+        ],
+    }
+    async with box.client_of() as person:
+        for path, body, status in (
+            ("/fhir/$validate", {"resourceType": "Patient"}, 200),
+            ("/fhir/$validate", client, 403),
+            ("/fhir/$validate", wrapped, 403),
+            ("/fhir/Client/$validate", client, 403),
+            ("/fhir/Client/root/$validate?mode=delete", None, 403),
+        ):
+            answer = await person.post(path, headers=bearer(role="writer"), json=body)
+            assert answer.status_code == status, (path, body)
+        assert (await person.post("/fhir/$validate", json=client)).status_code == 403
+
+
 async def test_writes_by_cookie_come_from_the_box_itself(box):
     cookie = {"Cookie": f"aidbox-auth-token={token()}"}
     async with box.client_of() as browser:

@@ -20,7 +20,7 @@ from boxruntime.fhir.metadata import base_metadata
 from boxruntime.fhir.outcome import Dialect
 from boxruntime.fhir.references import wrong_targets
 from boxruntime.fhir.shape import check_shape
-from boxruntime.fhir.validation import validate
+from boxruntime.fhir.validation import validate, validate_converted
 
 METADATA = base_metadata("4.0.1")
 FILE = Path(__file__).parents[2] / "data" / "examples-r4.ndjson.gz"
@@ -94,7 +94,7 @@ def test_both_ways_in_find_the_same_references():
 def findings(document):
     type_name = type_of(document)
     converted = to_aidbox(METADATA, type_name, document)
-    issues = converted.issues + validate(METADATA, type_name, converted.resource, Dialect.FHIR)
+    issues = validate_converted(METADATA, type_name, converted, Dialect.FHIR)
     issues += [
         msgspec.structs.replace(
             issue, expression=render_expression(METADATA, issue, Dialect.FHIR, document)
@@ -119,7 +119,8 @@ def test_the_examples_are_valid_but_for_those_that_are_not():
 def test_the_quick_look_at_extensions_agrees_with_the_thorough_one():
     for document in examples():
         assert are_extensions_right(METADATA, document)
-        assert check_shape(METADATA, type_of(document), document) == []
+        found = check_shape(METADATA, type_of(document), document)
+        assert {issue.message for issue in found} <= {"Property linkId is required"}
 
 
 def with_primitives(value, path=()):
