@@ -46,6 +46,8 @@ class Member(NamedTuple):
     check: CheckValue | None = None
     """Of a primitive: value -> what is wrong, None if nothing."""
     max_items: int | None = None
+    has_shadow: bool = False
+    """Whether an `_x` may stand beside it: a primitive that can have an extension."""
 
 
 class Table(NamedTuple):
@@ -145,6 +147,9 @@ def _member(
     if type_def is None:
         return made(Kind.FREE, ("", ()))
     if type_def.kind == "primitive":
-        return made(Kind.PRIMITIVE, ("", ()), value_check(metadata, type_def, element.codes))
+        check = value_check(metadata, type_def, element.codes)
+        plain = element.type == "xhtml" or (owner, element.path) == ("Extension", ("url",))
+        has_shadow = not plain and element.path != ("id",)
+        return made(Kind.PRIMITIVE, ("", ()), check)._replace(has_shadow=has_shadow)
     own_members = element.children and element.type != "Reference"
     return made(Kind.OBJECT, (owner, element.path) if own_members else (element.type, ()))

@@ -52,14 +52,16 @@ def _is_right(metadata: Metadata, table: Table, source: dict[str, Any]) -> bool:
 def _is_right_shadow(table: Table, source: dict[str, Any], key: str, value: Any) -> bool:
     """Tell whether an `_x` beside a single primitive is right; of an array nothing is sure."""
     member = table.members.get(key[1:])
+    extensions = value.get("extension", []) if type(value) is dict else None
     return (
         member is not None
-        and member.kind is Kind.PRIMITIVE
+        and member.has_shadow
         and not member.array
         and type(value) is dict
         and value.keys() <= _BESIDE
         and type(value.get("id", "")) is str
         and value.get("id") != ""
-        and type(value.get("extension", [])) is list
+        and type(extensions) is list
+        and all(type(item) is dict for item in extensions)
         and ("extension" in value or key[1:] in source)
     )

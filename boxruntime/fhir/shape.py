@@ -21,6 +21,8 @@ _NEITHER = "expected a value or an extension"
 _EXTRA = "extra property"
 _ONE_CONTENT = "expected exactly one of value and extension"
 _BESIDE = frozenset({"id", "extension"})
+_IGNORED = frozenset({("meta", "versionId"), ("meta", "lastUpdated")})
+"""What a write takes from no client. Source: core specification, "Meta and primitive extensions"."""
 _EXTENSION_KEY = ("Extension", ())
 
 
@@ -133,6 +135,8 @@ class _Walk:
 
     def _value(self, member: Member, value: Any, path: Path, scope: Scope) -> None:
         if member.check is not None:
+            if path in _IGNORED and not self._strict:
+                return
             if self._strict or member.element.type != "id":
                 message = member.check(value)
             else:
@@ -181,8 +185,8 @@ class _Walk:
         bare = key[1:]
         member = table.members.get(bare)
         place: Path = (*path, key)
-        if member is None or member.kind is not Kind.PRIMITIVE:
-            if not table.is_open:
+        if member is None or not member.has_shadow:
+            if member is not None or not table.is_open:
                 self._report(place, _EXTRA)
             return
         if self._is_empty(value):

@@ -56,9 +56,9 @@ def validate(
         issues += profiles.issues(metadata, shown, resource, extra)
     for path, item in find_inner_resources(metadata, type_name, resource):
         inner_type = item.get("resourceType")
-        if not isinstance(inner_type, str):
+        if inner_type is None:
             continue  # the schema wants one
-        inner_type = metadata.fhir_type(inner_type)
+        inner_type = metadata.fhir_type(str(inner_type))
         if inner_type not in metadata.types:
             issues.append(Issue(message="unknown resource type", path=(*path, "resourceType")))
             continue
