@@ -22,8 +22,6 @@ COMMENTS = "JSON has no comments: the body is refused with 400"
 DISAGREEMENTS = {
     "vs-bad-code": NOT_HELD,
     "obs-temp-code2": NOT_HELD,
-    "vs-bad-ecl": NOT_HELD,
-    "vs-bad-ecl-us": NOT_HELD,
     "pat-dob-ext": UNKNOWN_EXTENSION,
     "target-ref-profile-empty": UNKNOWN_EXTENSION,
     "pat-example-extensions": UNKNOWN_EXTENSION,

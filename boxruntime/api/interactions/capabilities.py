@@ -33,6 +33,12 @@ _ON_TYPES = (
     Interaction.CREATE, Interaction.SEARCH,
 )  # fmt: skip
 _ON_SYSTEM = (Interaction.BUNDLE, Interaction.HISTORY_SYSTEM, Interaction.SEARCH_SYSTEM)
+_OPERATIONS = (
+    {
+        "name": "validate",
+        "definition": "http://hl7.org/fhir/OperationDefinition/Resource-validate",
+    },
+)
 _COMMON = ("Resource", "DomainResource")
 """Abstract types whose search parameters every type has."""
 _MAX_CODE_SYSTEMS = 10_000
@@ -94,6 +100,7 @@ def _statement(call: Call, box: Box, configured: dict[str, Any]) -> dict[str, An
                         ("batch", each.value) if each is Interaction.BUNDLE else (each.value,)
                     )
                 ],
+                "operation": list(_OPERATIONS),
                 "resource": [
                     _resource(metadata, name, codes, parameters) | _profiles(box, name)
                     for name in sorted(metadata.resource_types)

@@ -6,6 +6,8 @@ Source: core specification, "$validate"; FHIR R4, https://hl7.org/fhir/R4/resour
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from boxruntime.api.call import Call, Result
@@ -23,6 +25,10 @@ from boxruntime.fhir.shapes import shape_of
 if TYPE_CHECKING:
     from boxruntime.api.box import Box
 
+_LARGE_BYTES = 32 * 1024
+"""About 30 ms of examination: longer would keep other requests waiting."""
+_large_documents = ThreadPoolExecutor(max_workers=1, thread_name_prefix="validate")
+"""Its thread starts with the first of them, never before a fork."""
 _NO_RESOURCE = "There is no resource to validate."
 
 
@@ -113,7 +119,7 @@ async def _resource_issues(
     try:
         shape = shape_of(metadata, type_name, resource)
         if call.dialect is Dialect.FHIR:
-            issues += examine_document(metadata, shape, resource)
+            issues += await _examined(call, box, shape, resource)
         # An examination says what is wrong in FHIR's terms; a write may refuse more.
         _, refused = judge(call, box, type_name, resource)
     except OutcomeError as error:
@@ -124,6 +130,17 @@ async def _resource_issues(
     others = [located(metadata, issue, call.dialect, resource, type_name) for issue in refused]
     serious = [issue for issue in placed if issue.severity != "warning"]
     return sorted_issues([*placed, *without_explained(serious, others)])
+
+
+async def _examined(call: Call, box: Box, shape: str, resource: dict[str, Any]) -> list[Issue]:
+    """Examine a document; a large one beside the event loop, and one of those at a time."""
+    if len(call.body.raw) < _LARGE_BYTES and not call.body.is_empty:
+        return examine_document(box.metadata, shape, resource)
+
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(
+        _large_documents, examine_document, box.metadata, shape, resource
+    )
 
 
 def _duplicates(call: Call, place: Path) -> list[Path]:

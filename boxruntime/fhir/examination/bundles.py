@@ -46,7 +46,8 @@ def bundle_issues(metadata: Metadata, visits: Iterable[Visit]) -> Iterator[Issue
 def _entry(bundle_type: Any, entry: dict[str, Any], path: Path) -> Iterator[Issue]:
     full_url, resource = entry.get("fullUrl"), entry.get("resource")
     if full_url is None:
-        if bundle_type in _IDENTIFIED and isinstance(resource, dict):
+        is_result = isinstance(resource, dict) and not _is_outcome(resource)
+        if bundle_type in _IDENTIFIED and is_result:
             yield _issue(path, "an entry of this type of Bundle needs a fullUrl")
         return
     if not isinstance(full_url, str):
@@ -65,7 +66,7 @@ def _search(
     wanted = _searched_type(metadata, bundle)
     for index, entry in enumerate(entries):
         resource = entry.get("resource") if isinstance(entry, dict) else None
-        if not isinstance(resource, dict) or resource.get("resourceType") == "OperationOutcome":
+        if not isinstance(resource, dict) or _is_outcome(resource):
             continue
         place = (*path, "entry", index, "resource")
         if "id" not in resource:
@@ -74,6 +75,11 @@ def _search(
         is_match = isinstance(search, dict) and search.get("mode") == "match"
         if is_match and wanted is not None and resource.get("resourceType") != wanted:
             yield _issue(place, f"a match of a search for {wanted} must be one")
+
+
+def _is_outcome(resource: dict[str, Any]) -> bool:
+    """An OperationOutcome among results says something about the search: it has no identity."""
+    return resource.get("resourceType") == "OperationOutcome"
 
 
 def _searched_type(metadata: Metadata, bundle: dict[str, Any]) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import jsonschema_rs
 import pytest
 
@@ -281,6 +283,25 @@ async def test_hostile_bodies_are_findings_not_failures(box):
         "/fhir/$validate", content=deep, headers={"content-type": "application/json"}
     )
     assert answer.status_code in {200, 400, 422}
+
+
+async def test_a_large_document_does_not_keep_others_waiting(box):
+    entries = [
+        {
+            "fullUrl": f"http://x.org/Patient/{number}",
+            "resource": {**PATIENT, "id": str(number), "name": [{"family": "x" * 40}]},
+        }
+        for number in range(1500)
+    ]
+    entries[-1]["resource"]["gender"] = "x"
+    large = {"resourceType": "Bundle", "type": "collection", "entry": entries}
+    asked = asyncio.create_task(ask(box, "/fhir/$validate", large))
+    meanwhile = 0
+    while not asked.done():
+        assert (await box.client.get("/health")).status_code == 200
+        meanwhile += 1
+    assert places(await asked) == ["Bundle.entry[1499].resource.gender"]
+    assert meanwhile > 3
 
 
 async def test_json_schema_serves_what_is_enforced(own_box):

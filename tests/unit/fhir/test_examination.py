@@ -6,9 +6,11 @@ import pytest
 
 from boxruntime.fhir.duplicates import duplicate_members
 from boxruntime.fhir.examination.document import examine_document
+from boxruntime.fhir.examination.ecl import is_expression_constraint
 from boxruntime.fhir.examination.native import is_period_in_order, is_range_in_order
 from boxruntime.fhir.examination.rules import rules_of
 from boxruntime.fhir.metadata import base_metadata
+from tests.conformance.data import examples
 
 METADATA = base_metadata("4.0.1")
 XHTML = 'xmlns="http://www.w3.org/1999/xhtml"'
@@ -314,6 +316,119 @@ def test_bundles(document, expected):
 )  # fmt: skip
 def test_resources_that_define(document, expected):
     assert at(document) == expected
+
+
+def code_system(**members):
+    return {"resourceType": "CodeSystem", "status": "draft", "content": "complete", **members}
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (code_system(count=2, concept=[{"code": "a", "concept": [{"code": "b"}]}]), []),
+        (code_system(count=1, concept=[{"code": "a", "concept": [{"code": "b"}]}]), ["CodeSystem.count"]),
+        (
+            code_system(
+                property=[{"code": "p", "type": "integer"}],
+                concept=[{"code": "a", "property": [{"code": "p", "valueString": "x"}]}],
+            ),
+            ["CodeSystem.concept[0].property[0]"],
+        ),
+        (
+            {
+                "resourceType": "ConceptMap",
+                "status": "draft",
+                "group": [
+                    {
+                        "source": "http://hl7.org/fhir/administrative-gender",
+                        "target": "http://hl7.org/fhir/administrative-gender",
+                        "element": [
+                            {"code": "x", "target": [{"code": "y", "equivalence": "equal"}]},
+                            {"code": "male", "target": [{"code": "male", "equivalence": "equal"}]},
+                        ],
+                    }
+                ],
+            },
+            ["ConceptMap.group[0].element[0]", "ConceptMap.group[0].element[0].target[0]"],
+        ),
+        (bundle("searchset", {"resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "warning", "code": "invalid"}]}}), []),
+        (
+            {
+                "resourceType": "CapabilityStatement",
+                "status": "draft",
+                "date": "2020",
+                "kind": "requirements",
+                "fhirVersion": "4.0.1",
+                "format": ["json"],
+                "description": "d",
+                "rest": [
+                    {
+                        "mode": "server",
+                        "resource": [
+                            {
+                                "type": "Patient",
+                                "searchParam": [
+                                    {
+                                        "name": "birthdate",
+                                        "definition": "http://hl7.org/fhir/SearchParameter/individual-birthdate",
+                                        "type": "token",
+                                    }
+                                ],
+                            }
+                        ],
+                    }
+                ],
+            },
+            ["CapabilityStatement.rest[0].resource[0].searchParam[0]"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_defining_resources_say_of_others(document, expected):
+    assert at(document) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("404684003", True),
+        ("<< 404684003 |Clinical finding|", True),
+        ("*", True),
+        ("(< 404684003 AND ^ 700043003) MINUS 19829001 |Disorder of lung|", True),
+        ("< 404684003, < 19829001", True),
+        ("<< 404684003 : 116676008 |Morphology| = << 72704001", True),
+        ("", False),
+        ("234234 << 234234", False),
+        ("<<", False),
+        ("404684003 AND", False),
+        ("(404684003", False),
+        ("404684003)", False),
+        ("|term| 404684003", False),
+        ("<< 404684003 : {116676008 = *", False),
+        ("nonsense", False),
+    ],
+)
+def test_expression_constraints_of_snomed(text, expected):
+    assert is_expression_constraint(text) is expected
+
+
+FAULTY_EXAMPLES = {
+    ("ActivityDefinition", "blood-tubes-supply"),  # txt-2
+    ("Questionnaire", "zika-virus-exposure-assessment"),  # txt-2
+    ("Questionnaire", "qs1"),  # linkId
+    ("Bundle", "3a0707d3-549e-4467-b8b8-5a2ab3800efe"),  # ids unlike fullUrls
+    ("Bundle", "lri-example"),  # the same
+    ("Bundle", "conceptmaps"),  # maps to a code that v3 does not have
+    ("DeviceMetric", "example"),  # type of the target
+    ("Observation", "clinical-gender"),  # the same
+    ("Library", "zika-virus-intervention-logic"),  # no OID
+    ("Organization", "2.16.840.1.113883.19.5"),  # no URI
+    ("TerminologyCapabilities", "example"),  # UUID in upper case
+}
+
+
+def test_the_published_examples_are_valid_but_for_those_that_are_not():
+    refused = {(each["resourceType"], each["id"]) for each in examples() if found(each)}
+    assert refused == FAULTY_EXAMPLES
 
 
 def test_invariants_have_their_own_severity():
