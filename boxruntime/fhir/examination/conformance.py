@@ -59,10 +59,9 @@ def _codes(
     rules: Rules, system: Any, holder: dict[str, Any], key: str, path: Path
 ) -> Iterator[Issue]:
     """Each object of an array has a code of the system, if the system is held completely."""
-    for place, each in _objects(holder, key, path):
+    for place, each in _objects(holder, key, path) if isinstance(system, str) else ():
         code = each.get("code")
-        is_stated = isinstance(system, str) and isinstance(code, str)
-        if is_stated and rules.knows_code(system, code) is False:
+        if isinstance(code, str) and rules.knows_code(system, code) is False:
             yield _issue(place, "a code that its system does not have")
 
 
