@@ -14,6 +14,7 @@ from infra.definitions.value_sets import (
     expand_value_set,
     read_concepts,
 )
+from infra.definitions.vital_signs import compile_vital_signs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +37,7 @@ def compile_rules(package: Package, types: dict[str, Json]) -> Json:
             for each in package.search_parameters
             if "url" in each
         },
+        "vitalSigns": compile_vital_signs(package),
     }
 
 

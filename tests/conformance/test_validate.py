@@ -43,7 +43,7 @@ UNSEEN = {
     },  # we report the url itself, as the second of its errors does
     "ext-ccuk": {"StructureDefinition", "StructureDefinition.differential.element[0]"},
     # no snapshot is generated; sdf-20 is found
-    "obs-quantity-us": {"Observation.value.ofType(Quantity)"},  # the profile bp is not held
+    "obs-quantity-us": {"Observation.value.ofType(Quantity)"},  # slices of bp are not closed
     "obs-vs-2": {"Observation.extension[0]", "Observation.code"},  # as in obs-vs-1
     "json-comments-2-no": {"Patient.id", "Patient.gender"},  # refused before there is a resource
     "json-no-quotes-2": {"Patient.name[0].given[0]", "Patient.address[0]"},

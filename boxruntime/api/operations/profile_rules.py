@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from boxruntime.fhir.outcome import Issue
+from boxruntime.fhir.examination.rules import rules_of
+from boxruntime.fhir.outcome import Dialect, Issue
 
 if TYPE_CHECKING:
     from boxruntime.fhir.metadata import Metadata
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
 _BASE = "http://hl7.org/fhir/StructureDefinition/"
 
 
-def has_rules(metadata: Metadata, profile: str, resource_type: str) -> bool:
+def has_rules(dialect: Dialect, metadata: Metadata, profile: str, resource_type: str) -> bool:
     """Tell whether resources of a type are held to a profile, named by its canonical URL.
 
-    The definition of the type itself, and those it is built on, always hold.
+    The definition of the type itself, and those it is built on, always hold; at /fhir also the
+    vital signs.
     """
-    base, _, name = profile.partition("|")[0].rpartition("/")
+    url = profile.partition("|")[0]
+    if dialect is Dialect.FHIR and url in rules_of(metadata.fhir_version).vital_signs:
+        return resource_type == "Observation"
+    base, _, name = url.rpartition("/")
     if f"{base}/" != _BASE:
         return False
     known: str | None = metadata.fhir_type(resource_type)
@@ -33,7 +38,11 @@ def has_rules(metadata: Metadata, profile: str, resource_type: str) -> bool:
 
 
 def profile_issues(
-    metadata: Metadata, resource: dict[str, Any], resource_type: str, named: tuple[str, ...]
+    dialect: Dialect,
+    metadata: Metadata,
+    resource: dict[str, Any],
+    resource_type: str,
+    named: tuple[str, ...],
 ) -> list[Issue]:
     """Return an error for each named profile without rules, a warning for each in meta.profile."""
     issues = [
@@ -44,12 +53,12 @@ def profile_issues(
             severity="error",
         )
         for profile in named
-        if not has_rules(metadata, profile, resource_type)
+        if not has_rules(dialect, metadata, profile, resource_type)
     ]
     meta = resource.get("meta")
     stated = meta.get("profile") if isinstance(meta, dict) else None
     for index, profile in enumerate(stated if isinstance(stated, list) else ()):
-        if isinstance(profile, str) and not has_rules(metadata, profile, resource_type):
+        if isinstance(profile, str) and not has_rules(dialect, metadata, profile, resource_type):
             issues.append(
                 Issue(
                     message="the box has no rules for this profile; it was not checked",

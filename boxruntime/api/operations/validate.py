@@ -115,11 +115,11 @@ async def _resource_issues(
         Issue(message="a member that is there twice", path=path, type_name=type_name)
         for path in _duplicates(call, asked.place)
     ]
-    issues += profile_issues(metadata, resource, type_name, asked.profiles)
+    issues += profile_issues(call.dialect, metadata, resource, type_name, asked.profiles)
     try:
         shape = shape_of(metadata, type_name, resource)
         if call.dialect is Dialect.FHIR:
-            issues += await _examined(call, box, shape, resource)
+            issues += await _examined(call, box, asked, shape, resource)
         # An examination says what is wrong in FHIR's terms; a write may refuse more.
         _, refused = judge(call, box, type_name, resource)
     except OutcomeError as error:
@@ -132,14 +132,16 @@ async def _resource_issues(
     return sorted_issues([*placed, *without_explained(serious, others)])
 
 
-async def _examined(call: Call, box: Box, shape: str, resource: dict[str, Any]) -> list[Issue]:
+async def _examined(
+    call: Call, box: Box, asked: Asked, shape: str, resource: dict[str, Any]
+) -> list[Issue]:
     """Examine a document; a large one beside the event loop, and one of those at a time."""
     if len(call.body.raw) < _LARGE_BYTES and not call.body.is_empty:
-        return examine_document(box.metadata, shape, resource)
+        return examine_document(box.metadata, shape, resource, asked.profiles)
 
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(
-        _large_documents, examine_document, box.metadata, shape, resource
+        _large_documents, examine_document, box.metadata, shape, resource, asked.profiles
     )
 
 

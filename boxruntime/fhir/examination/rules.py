@@ -34,6 +34,8 @@ class Rules(msgspec.Struct, frozen=True):
     code_systems: dict[str, dict[str, Any]]
     search_types: dict[str, str]
     """Last part of the URL of a published SearchParameter -> its type."""
+    vital_signs: dict[str, dict[str, Any]]
+    """URL of a profile -> LOINC code, allowed units, required components."""
 
     def knows_code(self, system: str, code: str) -> bool | None:
         """Tell whether a code belongs to a system; None for a system that is not held."""
@@ -65,4 +67,5 @@ def rules_of(fhir_version: str) -> Rules:
         },
         code_systems=content.get("codeSystems", {}),
         search_types=content.get("searchTypes", {}),
+        vital_signs=content.get("vitalSigns", {}),
     )

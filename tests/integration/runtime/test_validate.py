@@ -207,6 +207,23 @@ async def test_a_named_profile_without_rules_is_an_error_a_stated_one_a_warning(
     assert (warning["severity"], warning["expression"]) == ("warning", ["Patient.meta.profile[1]"])
 
 
+async def test_a_vital_sign_is_held_to_a_profile_that_is_asked_for(box):
+    observation = {
+        "resourceType": "Observation",
+        "text": TEXT,
+        "status": "final",
+        "code": {"text": "warm"},
+        "subject": {"display": "D"},
+        "valueString": "x",
+    }
+    path = "/fhir/Observation/$validate"
+    assert (await ask(box, path, observation))["id"] == "allok"
+    outcome = await ask(box, f"{path}?profile={BASE}bodytemp", observation)
+    assert set(places(outcome)) == {"Observation", "Observation.code"}
+    outcome = await ask(box, f"/Observation/$validate?profile={BASE}bodytemp", observation)
+    assert outcome["issue"][0]["code"] == "not-supported"
+
+
 async def test_validate_is_stricter_than_a_write(box):
     booked = {
         "resourceType": "Appointment",

@@ -108,3 +108,13 @@ def test_extensions_of_r4(rules):
     base = "http://hl7.org/fhir/StructureDefinition/"
     assert rules["extensions"][base + "patient-birthPlace"] == {"value": ["Address"]}
     assert rules["extensions"][base + "patient-nationality"]["parts"].keys() == {"code", "period"}
+
+
+def test_vital_signs_of_r4(rules):
+    assert len(rules["vitalSigns"]) == 9
+    base = "http://hl7.org/fhir/StructureDefinition/"
+    assert rules["vitalSigns"][base + "bodytemp"] == {"code": "8310-5", "units": ["Cel", "[degF]"]}
+    assert rules["vitalSigns"][base + "bp"] == {
+        "code": "85354-9",
+        "components": {"8480-6": ["mm[Hg]"], "8462-4": ["mm[Hg]"]},
+    }

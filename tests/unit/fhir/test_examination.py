@@ -387,6 +387,86 @@ def test_what_defining_resources_say_of_others(document, expected):
     assert at(document) == expected
 
 
+LOINC = "http://loinc.org"
+UCUM = "http://unitsofmeasure.org"
+VITAL = [
+    {
+        "coding": [
+            {
+                "system": "http://terminology.hl7.org/CodeSystem/observation-category",
+                "code": "vital-signs",
+            }
+        ]
+    }
+]
+
+
+def loinc(code):
+    return {"coding": [{"system": LOINC, "code": code}]}
+
+
+def quantity(code, **changes):
+    return {"value": 37, "unit": code, "system": UCUM, "code": code} | changes
+
+
+def temperature(**changes):
+    whole = {
+        "resourceType": "Observation",
+        "status": "final",
+        "category": VITAL,
+        "code": loinc("8310-5"),
+        "subject": {"display": "D"},
+        "effectiveDateTime": "2020-01-01",
+        "valueQuantity": quantity("Cel"),
+    } | changes
+    return {key: value for key, value in whole.items() if value is not None}
+
+
+PARTS = [
+    {"code": loinc("8480-6"), "valueQuantity": quantity("mm[Hg]")},
+    {"code": loinc("8462-4"), "valueQuantity": quantity("mm[Hg]")},
+]
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (temperature(), []),
+        (temperature(valueQuantity=quantity("[degF]")), []),
+        (temperature(valueQuantity=quantity("K")), ["Observation.value.ofType(Quantity).code"]),
+        (
+            temperature(valueQuantity=quantity("Cel", system="http://x.y")),
+            ["Observation.value.ofType(Quantity).system"],
+        ),
+        (
+            temperature(valueQuantity={"value": 37, "system": UCUM, "code": "Cel"}),
+            ["Observation.value.ofType(Quantity)"],
+        ),
+        (temperature(category=None), ["Observation"]),
+        (temperature(subject=None), ["Observation"]),
+        (temperature(effectiveDateTime=None), ["Observation"]),
+        (temperature(effectiveDateTime="2020-01"), ["Observation.effective.ofType(dateTime)"]),
+        (temperature(valueQuantity=None), ["Observation"]),
+        (temperature(valueQuantity=None, dataAbsentReason={"text": "t"}), []),
+        (temperature(code=loinc("1-8"), category=None, subject=None), []),
+        (temperature(code=loinc("85354-9"), valueQuantity=None, component=PARTS), []),
+        (
+            temperature(code=loinc("85354-9"), valueQuantity=None, component=PARTS[:1]),
+            ["Observation"],
+        ),
+        (
+            temperature(
+                code=loinc("1-8"),
+                meta={"profile": ["http://hl7.org/fhir/StructureDefinition/bodytemp"]},
+            ),
+            ["Observation.code"],
+        ),
+    ],
+)  # fmt: skip
+def test_vital_signs_are_held_to_their_profiles(document, expected):
+    assert at(document) == expected
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -420,6 +500,7 @@ FAULTY_EXAMPLES = {
     ("Bundle", "conceptmaps"),  # maps to a code that v3 does not have
     ("DeviceMetric", "example"),  # type of the target
     ("Observation", "clinical-gender"),  # the same
+    ("Observation", "f202"),  # a body temperature of no time
     ("Library", "zika-virus-intervention-logic"),  # no OID
     ("Organization", "2.16.840.1.113883.19.5"),  # no URI
     ("TerminologyCapabilities", "example"),  # UUID in upper case
