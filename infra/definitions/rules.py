@@ -75,7 +75,9 @@ def compile_extensions(structures: Iterable[Json]) -> dict[str, Json]:
     """
     return {
         structure["url"]: _extension(
-            {element["id"]: element for element in structure["snapshot"]["element"]}, "Extension"
+            # Old versions number no elements: there the path is all there is.
+            {e.get("id", e["path"]): e for e in structure["snapshot"]["element"]},
+            "Extension",
         )
         for structure in structures
         if structure["type"] == "Extension" and structure.get("derivation") == "constraint"

@@ -28,9 +28,9 @@ def compile_vital_signs(package: Package) -> dict[str, Json]:
     for structure in package.structures:
         if structure.get("baseDefinition") != _PANEL:
             continue
-        elements = {each["id"]: each for each in structure["snapshot"]["element"]}
+        elements = {each.get("id", ""): each for each in structure["snapshot"]["element"]}
         code = next((e for id_, e in elements.items() if _CODE.fullmatch(id_)), None)
-        if code is None or code["min"] == 0:
+        if code is None or code["min"] == 0 or "fixedCode" not in code:
             continue
         row: Json = {"code": code["fixedCode"]}
         if units := _units(package, elements.get(f"{_VALUE}.code")):
@@ -38,7 +38,7 @@ def compile_vital_signs(package: Package) -> dict[str, Json]:
         components = {
             element["fixedCode"]: _units(package, elements.get(f"{match[1]}.value[x].code"))
             for id_, element in elements.items()
-            if (match := _COMPONENT.fullmatch(id_)) is not None
+            if (match := _COMPONENT.fullmatch(id_)) is not None and "fixedCode" in element
         }
         if components:
             row["components"] = components

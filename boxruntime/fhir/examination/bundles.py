@@ -36,14 +36,14 @@ def bundle_issues(metadata: Metadata, visits: Iterable[Visit]) -> Iterator[Issue
             continue
         for index, entry in enumerate(entries):
             if isinstance(entry, dict):
-                yield from _entry(bundle.get("type"), entry, (*path, "entry", index))
+                yield from _entry(str(bundle.get("type")), entry, (*path, "entry", index))
         if bundle.get("type") == "searchset":
             yield from _search(metadata, bundle, entries, path)
         elif bundle.get("type") == "document":
             yield from _document(entries, visits)
 
 
-def _entry(bundle_type: Any, entry: dict[str, Any], path: Path) -> Iterator[Issue]:
+def _entry(bundle_type: str, entry: dict[str, Any], path: Path) -> Iterator[Issue]:
     full_url, resource = entry.get("fullUrl"), entry.get("resource")
     if full_url is None:
         is_result = isinstance(resource, dict) and not _is_outcome(resource)
@@ -83,7 +83,8 @@ def _is_outcome(resource: dict[str, Any]) -> bool:
 
 
 def _searched_type(metadata: Metadata, bundle: dict[str, Any]) -> str | None:
-    for link in bundle.get("link") or ():
+    links = bundle.get("link")
+    for link in links if isinstance(links, list) else ():
         if isinstance(link, dict) and link.get("relation") == "self":
             match = _SEARCHED.fullmatch(str(link.get("url")))
             if match is not None and match[1] in metadata.resource_types:

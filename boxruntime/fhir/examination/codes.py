@@ -80,7 +80,7 @@ def _bound(
     if not any("code" in coding for coding in codings):
         yield _issue(path, _NO_CODE)
     elif not any(
-        coding.get("code") in allowed.get(str(coding.get("system")), ()) for coding in codings
+        str(coding.get("code")) in allowed.get(str(coding.get("system")), ()) for coding in codings
     ):
         yield _issue(path, _NOT_IN_SET)
 

@@ -88,10 +88,12 @@ def _code_system(rules: Rules, resource: dict[str, Any], path: Path) -> Iterator
     is_complete = resource.get("content") == "complete"
     if type(count) is int and is_complete and concepts and count != len(concepts):
         yield _issue((*path, "count"), "the count of a complete system is that of its concepts")
-    types = {each.get("code"): each.get("type") for _, each in _objects(resource, "property", path)}
+    types = {
+        str(each.get("code")): each.get("type") for _, each in _objects(resource, "property", path)
+    }
     for place, concept in concepts:
         for where, stated in _objects(concept, "property", place):
-            wanted = types.get(stated.get("code"))
+            wanted = types.get(str(stated.get("code")))
             if not isinstance(wanted, str):
                 continue
             if any(k.startswith("value") and k != choice_key("value", wanted) for k in stated):
@@ -115,7 +117,7 @@ def _capabilities(rules: Rules, resource: dict[str, Any], path: Path) -> Iterato
 def _questionnaire(_rules: Rules, resource: dict[str, Any], path: Path) -> Iterator[Issue]:
     """A condition names a question that is there."""
     items = list(_nested(resource, "item", path))
-    known = {item.get("linkId") for _, item in items}
+    known = {str(item.get("linkId")) for _, item in items}
     for place, item in items:
         for where, condition in _objects(item, "enableWhen", place):
             question = condition.get("question")

@@ -58,6 +58,6 @@ def _content(definition: dict[str, Any], extension: dict[str, Any], path: Path) 
             message=f"expected a value of type {' or '.join(types)}", path=path, code="structure"
         )
     for index, item in enumerate(nested):
-        part = parts.get(item.get("url")) if isinstance(item, dict) else None
+        part = parts.get(str(item.get("url"))) if isinstance(item, dict) else None
         if part is not None:
             yield from _content(part, item, (*path, "extension", index))

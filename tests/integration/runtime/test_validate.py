@@ -224,6 +224,31 @@ async def test_a_vital_sign_is_held_to_a_profile_that_is_asked_for(box):
     assert outcome["issue"][0]["code"] == "not-supported"
 
 
+async def test_an_entry_of_a_batch_validates(box):
+    wrong = {"resourceType": "Patient", "nickname": "n"}
+    entries = [
+        {"request": {"method": "POST", "url": url}, "resource": wrong}
+        for url in ("Patient/$validate", "$validate", "Patient/x/$validate")
+    ]
+    bundle = {"resourceType": "Bundle", "type": "batch", "entry": entries}
+    answer = await box.client.post("/fhir", json=bundle)
+    assert answer.status_code == 200
+    for item in answer.json()["entry"]:
+        assert item["response"]["status"].startswith("200"), item
+        assert places(item["resource"]) == ["Patient.nickname"]
+
+
+async def test_yaml_is_validated_too(box):
+    text = "resourceType: Patient\nmultipleBirthInteger: 1.0\nbirthDate: 2000-02-30\n"
+    answer = await box.client.post(
+        "/fhir/$validate", content=text.encode(), headers={"content-type": "text/yaml"}
+    )
+    assert places(answer.json()) == [
+        "Patient.birthDate",
+        "Patient.multipleBirth.ofType(integer)",
+    ]
+
+
 async def test_validate_is_stricter_than_a_write(box):
     booked = {
         "resourceType": "Appointment",

@@ -68,6 +68,8 @@ def test_an_extension_has_a_value_or_parts():
         {"id": "Extension.url", "fixedUri": "http://x/e"},
         {"id": "Extension.value[x]", "max": "0"},
     ]
+    for element in elements:
+        element["path"] = element["id"].replace(":code", "")
     definition = {
         "url": "http://x/e",
         "type": "Extension",
@@ -77,8 +79,8 @@ def test_an_extension_has_a_value_or_parts():
     assert compile_extensions([definition]) == {
         "http://x/e": {"parts": {"code": {"value": ["Coding"]}}}
     }
-    elements[-1] = {"id": "Extension.value[x]", "max": "1", "type": [{"code": "t"}] * 50}
-    assert compile_extensions([definition])["http://x/e"]["value"] == ["t"]
+    elements[:] = [{"path": "Extension.value[x]", "max": "1", "type": [{"code": "t"}] * 50}]
+    assert compile_extensions([definition]) == {"http://x/e": {"value": ["t"]}}
 
 
 def test_the_constraints_of_r4_are_there(rules):

@@ -40,6 +40,13 @@ def small_examples() -> tuple[dict[str, Any], ...]:
     )
 
 
+ODD = (
+    *WRONG, [[]], "#", "|", {"coding": 5}, {"coding": [5]}, {"reference": 5}, {"reference": "#"},
+    {"url": {}}, {"resourceType": []}, {"resourceType": "Patient"}, {"start": 5, "end": "x"},
+    {"start": "2000-01-01T00:00:00Z", "end": "no time at all, but long"}, {"value": "x", "code": []},
+)  # fmt: skip
+
+
 def _places(value: Any, *, is_root: bool = True) -> Iterator[tuple[Any, Any]]:
     items = (
         value.items()
@@ -78,4 +85,17 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
             holder["valueString" if key == "valueInteger" else "valueInteger"] = 1
         case _:
             (value if isinstance(value, dict) else document)["nothingLikeThis"] = 1
+    return document
+
+
+@st.composite
+def spoiled(draw: st.DrawFn) -> dict[str, Any]:
+    """Return an example in which several things are what nobody would expect there."""
+    document = copy.deepcopy(draw(st.sampled_from(small_examples())))
+    for _ in range(draw(st.integers(1, 5))):
+        places = list(_places(document))
+        if not places:
+            break
+        holder, key = places[draw(st.integers(0, len(places) - 1))]
+        holder[key] = copy.deepcopy(draw(st.sampled_from(ODD)))
     return document

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from boxruntime.fhir.duplicates import duplicate_members
 from boxruntime.fhir.examination.document import examine_document
@@ -11,6 +12,7 @@ from boxruntime.fhir.examination.native import is_period_in_order, is_range_in_o
 from boxruntime.fhir.examination.rules import rules_of
 from boxruntime.fhir.metadata import base_metadata
 from tests.conformance.data import examples
+from tests.unit.fhir.mutations import spoiled
 
 METADATA = base_metadata("4.0.1")
 XHTML = 'xmlns="http://www.w3.org/1999/xhtml"'
@@ -510,6 +512,17 @@ FAULTY_EXAMPLES = {
 def test_the_published_examples_are_valid_but_for_those_that_are_not():
     refused = {(each["resourceType"], each["id"]) for each in examples() if found(each)}
     assert refused == FAULTY_EXAMPLES
+
+
+@settings(
+    max_examples=1500, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+)
+@given(spoiled())
+def test_no_document_is_too_odd_to_be_judged(document):
+    type_name = METADATA.fhir_type(document["resourceType"])
+    for issue in examine_document(METADATA, type_name, document):
+        assert issue.expression
+        assert issue.severity in {"fatal", "error", "warning", "information"}
 
 
 def test_invariants_have_their_own_severity():
