@@ -67,21 +67,22 @@ def sorted_issues(issues: Iterable[Issue]) -> list[Issue]:
 
 
 def without_explained(found: list[Issue], others: list[Issue]) -> list[Issue]:
-    """Return those of `others` that stand at no place, nor above or below one, of `found`.
+    """Return those of `others` that stand at no place of `found`, nor below one.
 
     Both have expressions. What a conversion or the schema stumbles over is often the
-    consequence of what was found at the document itself. At the resource as a whole only what
-    says the same is explained.
+    consequence of what was found at the document itself. Another missing property at the same
+    place is a finding of its own.
     """
     return [issue for issue in others if not any(_explains(known, issue) for known in found)]
 
 
 def _explains(known: Issue, issue: Issue) -> bool:
-    places = sorted((known.expression or "", issue.expression or ""), key=len)
-    shorter, longer = places
-    if "." not in shorter:
-        return shorter == longer and known.message == issue.message
-    return longer == shorter or longer.startswith((f"{shorter}.", f"{shorter}["))
+    place, inner = known.expression or "", issue.expression or ""
+    if inner == place:
+        return known.message == issue.message or (
+            "." in place and not issue.message.startswith("Property ")
+        )
+    return "." in place and inner.startswith((f"{place}.", f"{place}["))
 
 
 class _Place:

@@ -102,7 +102,7 @@ def validate_converted(
         located(metadata, issue, dialect, document, type_name)
         for issue in sorted_issues(check_shape(metadata, type_name, document))
     ]
-    return [*found, *without_explained(found, issues)]
+    return sorted_issues([*found, *without_explained(found, issues)])
 
 
 def warm(metadata: Metadata) -> None:

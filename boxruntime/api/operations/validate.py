@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from boxruntime.api.call import Call, Result
 from boxruntime.api.dispatch import authorize_type
 from boxruntime.api.intake import judge
-from boxruntime.api.operations.profile_rules import profile_issues
+from boxruntime.api.operations.profile_rules import named_profiles, profile_issues
 from boxruntime.api.operations.validate_input import CREATE, DELETE, UPDATE, Asked, read_input
 from boxruntime.api.render import render_resource, validation_outcome
 from boxruntime.fhir.duplicates import duplicate_members
@@ -115,13 +115,14 @@ async def _resource_issues(
         Issue(message="a member that is there twice", path=path, type_name=type_name)
         for path in _duplicates(call, asked.place)
     ]
-    issues += profile_issues(call.dialect, metadata, resource, type_name, asked.profiles)
+    issues += profile_issues(call.dialect, box, resource, type_name, asked.profiles)
     try:
         shape = shape_of(metadata, type_name, resource)
         if call.dialect is Dialect.FHIR:
             issues += await _examined(call, box, asked, shape, resource)
         # An examination says what is wrong in FHIR's terms; a write may refuse more.
-        _, refused = judge(call, box, type_name, resource)
+        wanted = named_profiles(box, asked.profiles)
+        _, refused = judge(call, box, type_name, resource, extra=wanted)
     except OutcomeError as error:
         refused = error.issues
     except RecursionError:

@@ -59,7 +59,7 @@ class Profile:
 class ProfileSet:
     """All profiles of a box. Immutable."""
 
-    __slots__ = ("_always", "_by_url", "_urls")
+    __slots__ = ("_always", "_by_id", "_by_url")
 
     def __init__(self, resources: Iterable[dict[str, Any]] = ()) -> None:
         """Read AidboxProfile resources, the latest last; one that says too little is left out."""
@@ -77,7 +77,7 @@ class ProfileSet:
         self._always = {name: tuple(found) for name, found in always.items()}
         self._by_url = {url: tuple(found) for url, found in by_url.items()}
         everything = (one for found in (*always.values(), *by_url.values()) for one in found)
-        self._urls = {profile.id: profile.url for profile in everything}
+        self._by_id = {profile.id: profile for profile in everything}
 
     def __bool__(self) -> bool:
         return bool(self._always or self._by_url)
@@ -95,13 +95,18 @@ class ProfileSet:
                 return profile
         return None
 
+    def with_id(self, id_: str) -> Profile | None:
+        """Return the profile whose resource has this id: how one without a URL is named."""
+        return self._by_id.get(id_)
+
     def urls_of(self, type_name: str) -> list[str]:
         """Return the canonical URLs that resources of a type may declare, sorted."""
         return sorted(url for url, found in self._by_url.items() if found[-1].type == type_name)
 
     def is_free(self, id_: str, url: str) -> bool:
         """Tell whether a profile with this URL may have the id: nobody else has it."""
-        return self._urls.get(id_, url) == url
+        profile = self._by_id.get(id_)
+        return profile is None or profile.url == url
 
     def issues(
         self,

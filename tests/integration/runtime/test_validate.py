@@ -224,6 +224,34 @@ async def test_a_vital_sign_is_held_to_a_profile_that_is_asked_for(box):
     assert outcome["issue"][0]["code"] == "not-supported"
 
 
+async def test_profiles_of_the_box_hold_when_bound_stated_or_asked_for(own_box):
+    family = {"required": ["name"], "properties": {"name": {"items": {"required": ["family"]}}}}
+    for id_, profile in {
+        "asked-by-url": {"url": "http://x.org/named", "schema": family},
+        "always": {"schema": {"required": ["gender"]}},
+    }.items():
+        bound = {"bind": {"resourceType": "Entity", "id": "Patient"}, **profile}
+        assert (await own_box.client.put(f"/AidboxProfile/{id_}", json=bound)).status_code == 201
+    nameless = {**PATIENT, "name": [{"given": ["A"]}], "gender": "other"}
+    path = "/fhir/Patient/$validate"
+    assert (await ask(own_box, path, nameless))["id"] == "allok"
+    for canonical in ("http://x.org/named", "asked-by-url"):
+        outcome = await ask(own_box, f"{path}?profile={canonical}", nameless)
+        assert places(outcome) == ["Patient.name[0]"]
+        outcome = await ask(own_box, f"/Patient/$validate?profile={canonical}", nameless)
+        (error,) = outcome["errors"]
+        assert error["profile"] == {"id": "asked-by-url", "resourceType": "AidboxProfile"}
+    stated = {**nameless, "meta": {"profile": ["http://x.org/named"]}}
+    outcome = await ask(own_box, path, stated)
+    assert places(outcome) == ["Patient.name[0]"]
+    assert all(issue["severity"] != "warning" for issue in outcome["issue"])
+    outcome = await ask(own_box, path, {**PATIENT, "maritalStatus": "x"})
+    assert places(outcome) == ["Patient", "Patient.maritalStatus"], "both at once"
+    asked = await ask(own_box, "/fhir/Observation/$validate?profile=asked-by-url",
+                      {"resourceType": "Observation", "status": "final", "code": {"text": "t"}})  # fmt: skip
+    assert asked["id"] == "validationfail"
+
+
 async def test_an_entry_of_a_batch_validates(box):
     wrong = {"resourceType": "Patient", "nickname": "n"}
     entries = [
