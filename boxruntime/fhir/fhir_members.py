@@ -107,7 +107,8 @@ def _make_table(metadata: Metadata, owner: str, path: ElementPath) -> Table:
             for key, below in alternatives.items():
                 members[key] = _member(metadata, owner, below, array=element.array)
             keys = tuple(alternatives)
-            choices.append((name, frozenset(keys)))
+            if owner != "Extension":  # there a rule of its own counts nested extensions too
+                choices.append((name, frozenset(keys)))
         if element.required:
             required.append((name, (*keys, *(f"_{key}" for key in keys))))
     is_resource = not path and type_def is not None and type_def.kind in {"resource", "shadow"}

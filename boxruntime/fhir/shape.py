@@ -96,13 +96,9 @@ class _Walk:
             if not any(key in source for key in keys):
                 self._report(path, f"Property {name} is required")
         for name, alternatives in table.choices:
-            if sum(key.removeprefix("_") in alternatives for key in source) > 1:
-                present = {key.removeprefix("_") for key in source} & alternatives
-                if (
-                    len(present) > 1
-                    and members is not table_of(self._metadata, _EXTENSION_KEY).members
-                ):
-                    self._report((*path, name), "expected exactly one type of value")
+            present = [key for key in source if key.removeprefix("_") in alternatives]
+            if len(present) > 1 and len({key.removeprefix("_") for key in present}) > 1:
+                self._report((*path, name), "expected exactly one type of value")
 
     def _member(
         self, member: Member, key: str, value: Any, path: Path, source: dict[str, Any], scope: Scope
