@@ -42,6 +42,7 @@ from boxruntime.storage.search.indexes import default_indexes
 from boxruntime.storage.shared_statements import SharedStatements
 from boxruntime.storage.store import Store
 from boxruntime.telemetry.log import EventLog
+from boxruntime.telemetry.statements import StatementLog
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,11 +98,12 @@ class Application:
         _check_root_client(settings)
         self.settings = settings
         self.max_body_bytes = settings.max_body_bytes
-        self.log = EventLog(settings.box_id, settings.log_path)
+        self.log = _open_log(settings)
         self.database = Database(
             settings.database,
             size=settings.connections,
             statement_timeout_ms=settings.statement_timeout_ms,
+            log=StatementLog(self.log) if settings.log_sql else None,
         )
         self._shared = SharedStatements(self.database)
         metadata = base_metadata(settings.fhir_version)
@@ -118,6 +120,7 @@ class Application:
             authorities=_authorities(settings),
             allowed_origins=frozenset(),
             started_at=datetime.now(UTC),
+            follow_log=self.log.follow,
         )
         self.authenticator = Authenticator(
             box_id=settings.box_id,
@@ -216,11 +219,21 @@ class Application:
 
     def refuse(self, path: bytes, error: RequestError) -> Response:
         """Answer a request whose bytes could not be taken in."""
-        return refuse(path, error)
+        return refuse(path, error, self.log)
 
 
 class UnsupportedVersionError(ValueError):
     """The settings ask for a FHIR version that this release does not have."""
+
+
+def _open_log(settings: BoxSettings) -> EventLog:
+    """Return the box's log. Raises SettingsError if it cannot be written."""
+    try:
+        return EventLog(
+            settings.box_id, settings.log_path, sql=settings.log_sql, values=settings.log_values
+        )
+    except OSError as error:
+        raise SettingsError(f"AIDBOX_LOGS cannot be opened ({error.strerror}).") from None
 
 
 def _check_root_client(settings: BoxSettings) -> None:

@@ -5,6 +5,7 @@ bytes -> RawRequest -> Call -> Principal -> Grant -> Result -> Response -> bytes
 
 from __future__ import annotations
 
+import asyncio
 import os
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from boxruntime.access.authenticate import Authenticator, CredentialsError
+from boxruntime.access.portal import ISSUER
+from boxruntime.access.principal import ANONYMOUS, Kind
 from boxruntime.api.call import Body, Call
 from boxruntime.api.cors import cors_headers, is_preflight, preflight
 from boxruntime.api.dispatch import authorize
@@ -24,6 +27,8 @@ from boxruntime.http.messages import RawRequest, RequestError, Response
 from boxruntime.http.negotiation import Format, answer_format
 from boxruntime.http.target import MAX_TARGET_BYTES, parse_query, split_path
 from boxruntime.storage.errors import LostRaceError, outcome_of
+from boxruntime.telemetry.requests import Caller, Trail, begin
+from boxruntime.telemetry.statements import REQUEST
 
 if TYPE_CHECKING:
     from boxruntime.access.principal import Principal
@@ -39,6 +44,8 @@ _FAULTS = {
 }
 _OVERRIDES = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_GONE = 499
+"""In the log only: the client went away before it was answered (as nginx says)."""
 _process = os.urandom(5).hex()
 _numbers = count(1)
 
@@ -53,7 +60,31 @@ class Runtime(Protocol):
 
 async def handle(request: RawRequest, runtime: Runtime) -> Response:
     """Answer one request. Never raises."""
+    log = runtime.log
     request_id = request.header(b"x-request-id") or f"{_process}-{next(_numbers):x}"
+    if log.sql:
+        REQUEST.set(request_id)
+    trail = begin(
+        log,
+        request_id,
+        method=request.method,
+        path=request.path,
+        query=request.query,
+        peer=request.peer,
+        headers=request.headers,
+    )
+    try:
+        response = await _respond(request, runtime, request_id, trail)
+    except asyncio.CancelledError:
+        trail.end(_GONE)
+        raise
+    trail.end(response.status)
+    return response
+
+
+async def _respond(
+    request: RawRequest, runtime: Runtime, request_id: str, trail: Trail
+) -> Response:
     dialect = Dialect.FHIR if _is_fhir(request.path) else Dialect.AIDBOX
     extra = [(b"x-request-id", request_id.encode("latin-1", "replace")[:128])]
     format_ = Format.JSON
@@ -69,18 +100,25 @@ async def handle(request: RawRequest, runtime: Runtime) -> Response:
         except RequestError:
             if not takes_any_accept(request):
                 raise
-        response = await _answer(request, runtime, dialect, query, format_, extra)
+        response = await _answer(request, runtime, dialect, query, format_, extra, trail)
     except OutcomeError as error:
+        if error.fault is Fault.FORBIDDEN:
+            runtime.log.write("a/warn", level="warn", ctx=request_id, msg="No policy allows it.")
         failure = error
     except RequestError as error:
         failure = _failure(error)
     except CredentialsError as error:
         extra.append((b"www-authenticate", error.challenge.encode()))
+        runtime.log.write("a/warn", level="warn", ctx=request_id, msg="No valid credentials.")
         failure = OutcomeError(Fault.LOGIN, "The credentials are not valid.")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, LostRaceError, OSError) as error:
         known = outcome_of(error)
+        state = getattr(error, "sqlstate", None)
         if known is None:
-            runtime.log.write_bug(error, request_id=request_id)
+            runtime.log.write_bug(error, request_id=request_id, event="db/ex", state=state)
+        elif not runtime.log.sql:  # which has told already
+            name = type(error).__name__
+            runtime.log.write("db/ex", level="warn", ctx=request_id, err=name, state=state)
         failure = known or _bug(request_id)
     except RecursionError:
         failure = OutcomeError(Fault.UNPROCESSABLE, "The body is nested too deeply.")
@@ -95,8 +133,10 @@ async def handle(request: RawRequest, runtime: Runtime) -> Response:
     return render_error(runtime.box.metadata, failure, dialect, format_, extra)
 
 
-def refuse(path: bytes, error: RequestError) -> Response:
+def refuse(path: bytes, error: RequestError, log: EventLog) -> Response:
     """Answer a request whose bytes could not be taken in."""
+    request_id = f"{_process}-{next(_numbers):x}"
+    begin(log, request_id, method="", path=path, query=b"", peer="", headers={}).end(error.status)
     dialect = Dialect.FHIR if _is_fhir(path) else Dialect.AIDBOX
     return render_error(None, _failure(error), dialect, Format.JSON)
 
@@ -116,6 +156,7 @@ async def _answer(
     query: list[tuple[str, str]],
     format_: Format,
     extra: list[tuple[bytes, bytes]],
+    trail: Trail,
 ) -> Response:
     box = runtime.box
     if len(request.path) + len(request.query) > MAX_TARGET_BYTES:
@@ -134,6 +175,8 @@ async def _answer(
         cookie=None if is_public else headers.get(b"cookie"),
         client_authorization=headers.get(b"x-client-auth"),
     )
+    if principal is not ANONYMOUS:
+        trail.caller = _caller(principal)
     base = box.authorities.get(headers.get(b"host", b"").lower(), box.settings.base_url)
     if method in _UNSAFE and b"authorization" not in headers:
         _check_same_origin(request, base, principal)
@@ -164,6 +207,16 @@ async def _answer(
     if method == "HEAD" and request.method == "POST":
         return Response(response.status, response.headers)  # the server keeps a POST's body
     return response
+
+
+def _caller(principal: Principal) -> Caller:
+    token = principal.user_id if principal.kind is Kind.PORTAL else None
+    return Caller(
+        w_cid=principal.client_id,
+        w_uid=principal.user_id,
+        jwt_sub=token,
+        jwt_iss=ISSUER if token is not None else None,
+    )
 
 
 def _effective_method(request: RawRequest) -> str:

@@ -63,6 +63,10 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
     connections: int
     statement_timeout_ms: int
     log_path: str | None
+    log_sql: bool
+    """Statements are logged too."""
+    log_values: bool
+    """Query strings and statement parameters are logged in full."""
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> BoxSettings:
@@ -101,6 +105,8 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
             connections=_integer(env, "BOX_DB_CONNECTIONS", 8, low=2, high=200),
             statement_timeout_ms=_integer(env, "BOX_DB_STATEMENT_TIMEOUT", 60_000, low=0),
             log_path=env.get("AIDBOX_LOGS") or None,
+            log_sql=_flag(env, "BOX_LOG_SQL"),
+            log_values=_flag(env, "BOX_LOG_VALUES"),
         )
 
 

@@ -149,8 +149,13 @@ class RunningBox:
 
     def errors(self) -> list[dict[str, Any]]:
         """Return the events of the log that a person must look at."""
+        return [event for event in self.events() if event.get("lvl") in {"error", "panic"}]
+
+    def events(self, **fields: Any) -> list[dict[str, Any]]:
+        """Return the events of the log that have these fields."""
+        self.application.log.drain()
         events = [json.loads(line) for line in self.log.read_text().splitlines()]
-        return [event for event in events if event.get("lvl") in {"error", "panic"}]
+        return [event for event in events if fields.items() <= event.items()]
 
 
 BASIC = httpx.BasicAuth(*ROOT)._auth_header

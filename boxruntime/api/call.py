@@ -17,7 +17,7 @@ from boxruntime.http.negotiation import Format, media_type, request_format
 from boxruntime.http.yaml_text import YamlError, decode_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Container, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
 
     from boxruntime.access.principal import Principal
     from boxruntime.api.box import Box
@@ -58,6 +58,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     root: str | None
     fhir: str | None
     public: bool = False
+    administers: bool = False
+    """It touches what governs the box, or what only administrators may see."""
 
     def operation_id(self, dialect: Dialect) -> str | None:
         """Return the id of the Operation that policies may link to."""
@@ -216,3 +218,5 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
     raw: bytes | None = None
     """A body that is ready as it is; Content-Type is in `headers`."""
+    stream: AsyncIterator[bytes] | None = None
+    """A body without an end of its own; Content-Type is in `headers`."""

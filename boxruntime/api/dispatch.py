@@ -46,7 +46,7 @@ def authorize(
         operation_id=route.operation_id(dialect) if route else None,
         method="GET" if is_search else method,  # a search by POST reads all the same
         public=route.public if route else False,
-        administers=resource_type in GOVERNING,
+        administers=resource_type in GOVERNING or (route is not None and route.administers),
     )
     if grant is None:
         raise OutcomeError(Fault.FORBIDDEN, "Access Denied")

@@ -69,6 +69,8 @@ def render_result(metadata: Metadata, call: Call, result: Result, format_: Forma
         return Response(204, headers)
     if result.status in {204, 304}:
         return Response(result.status, headers)
+    if result.stream is not None:
+        return Response(result.status, headers, stream=result.stream)
     if result.raw is not None:
         return Response(result.status, headers, result.raw)
     value = result.value

@@ -27,16 +27,20 @@ from boxruntime.api.operations.convert_profiles import convert_profiles
 from boxruntime.api.operations.front import front
 from boxruntime.api.operations.health import health
 from boxruntime.api.operations.json_schema import json_schema
+from boxruntime.api.operations.logs import logs
 from boxruntime.api.operations.sudo import sudo
 from boxruntime.api.operations.validate import validate_instance, validate_system, validate_type
 
 I = Interaction  # noqa: E741 - one letter keeps a row on a line
 
+ADMINISTRATIVE = frozenset({"/_logs"})
+"""Templates of routes that need administrative rights, whatever type they are about."""
+
 # fmt: off
 ROUTES: tuple[Route, ...] = tuple(
     Route(
         method=method, template=template, interaction=interaction, handler=handler,
-        root=root, fhir=fhir, public=public,
+        root=root, fhir=fhir, public=public, administers=template in ADMINISTRATIVE,
     )
     for method, template, interaction, handler, root, fhir, public in (
         ("GET",    "/{type}/{id}",                I.READ,             read,               "Read",              "FhirRead",              False),
@@ -69,6 +73,7 @@ ROUTES: tuple[Route, ...] = tuple(
         ("GET",    "/metadata",                   I.CAPABILITIES,     capabilities,       "Metadata",          "FhirMetadata",          True),
         ("GET",    "/health",                     I.OTHER,            health,             "Health",            None,                    True),
         ("GET",    "/__healthcheck",              I.OTHER,            health,             "HealthCheck",       None,                    True),
+        ("GET",    "/_logs",                      I.OTHER,            logs,               "Logs",              None,                    False),
         ("GET",    "/__sudo",                     I.OTHER,            sudo,               "Sudo",              None,                    True),
         ("GET",    "/",                           I.OTHER,            front,              "FrontPage",         None,                    False),
     )

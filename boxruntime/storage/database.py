@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from boxruntime.settings import DatabaseAddress
+    from boxruntime.telemetry.statements import StatementLog
 
 MAX_STATEMENTS = 400  # prepared statements kept per connection; each costs some 10 kB in PostgreSQL
 MAX_ATTEMPTS = 6
@@ -41,10 +42,11 @@ class Runner(Protocol):
 class _Link:
     """One connection with its prepared statements."""
 
-    __slots__ = ("_statements", "connection", "plans")
+    __slots__ = ("_log", "_statements", "connection", "plans")
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
+    def __init__(self, connection: asyncpg.Connection, log: StatementLog | None) -> None:
         self.connection = connection
+        self._log = log
         self.plans: bool | None = False
         """Whether statements are planned anew for their parameters; None = not known."""
         self._statements: OrderedDict[str, Any] = OrderedDict()
@@ -67,6 +69,19 @@ class _Link:
         return await self._run(sql, *parameters)
 
     async def _run(self, sql: str, *parameters: Any) -> list[asyncpg.Record]:
+        log = self._log
+        if log is None:
+            return await self._fetch(sql, *parameters)
+        started = log.started()
+        try:
+            records = await self._fetch(sql, *parameters)
+        except asyncpg.PostgresError as error:
+            log.failed(sql, parameters, started, error.sqlstate)
+            raise
+        log.ran(sql, parameters, started)
+        return records
+
+    async def _fetch(self, sql: str, *parameters: Any) -> list[asyncpg.Record]:
         statement = self._statements.get(sql)
         if statement is None:
             with self._broken_at_once():
@@ -102,8 +117,16 @@ class _Link:
 class Database:
     """The box's database. Connections are opened as they are needed, up to `size`."""
 
-    def __init__(self, address: DatabaseAddress, *, size: int, statement_timeout_ms: int) -> None:
+    def __init__(
+        self,
+        address: DatabaseAddress,
+        *,
+        size: int,
+        statement_timeout_ms: int,
+        log: StatementLog | None = None,
+    ) -> None:
         self._address = address
+        self._log = log
         self._size = size
         self._settings = {
             "application_name": "halebox",
@@ -209,7 +232,7 @@ class Database:
             if self._open < self._size:
                 self._open += 1
                 try:
-                    return _Link(await self.connect())
+                    return _Link(await self.connect(), self._log)
                 except BaseException:
                     self._open -= 1
                     self._wake()
