@@ -24,6 +24,7 @@ from boxruntime.api.interactions.transaction import bundle
 from boxruntime.api.interactions.update import conditional_update, update
 from boxruntime.api.interactions.upsert import upsert
 from boxruntime.api.operations.convert_profiles import convert_profiles
+from boxruntime.api.operations import sequences
 from boxruntime.api.operations.front import front
 from boxruntime.api.operations.health import health
 from boxruntime.api.operations.json_schema import json_schema
@@ -73,6 +74,11 @@ ROUTES: tuple[Route, ...] = tuple(
         ("GET",    "/metadata",                   I.CAPABILITIES,     capabilities,       "Metadata",          "FhirMetadata",          True),
         ("GET",    "/health",                     I.OTHER,            health,             "Health",            None,                    True),
         ("GET",    "/__healthcheck",              I.OTHER,            health,             "HealthCheck",       None,                    True),
+        ("POST",   "/PGSequence",                 I.OTHER,            sequences.create,   "SequenceCreate",    None,                    False),
+        ("POST",   "/PGSequence/{id}",            I.OTHER,            sequences.draw,     "SequenceNext",      None,                    False),
+        ("GET",    "/PGSequence/{id}",            I.OTHER,            sequences.current,  "SequenceRead",      None,                    False),
+        ("PUT",    "/PGSequence/{id}",            I.OTHER,            sequences.change,   "SequenceUpdate",    None,                    False),
+        ("DELETE", "/PGSequence/{id}",            I.OTHER,            sequences.drop,     "SequenceDelete",    None,                    False),
         ("GET",    "/_logs",                      I.OTHER,            logs,               "Logs",              None,                    False),
         ("GET",    "/__sudo",                     I.OTHER,            sudo,               "Sudo",              None,                    True),
         ("GET",    "/",                           I.OTHER,            front,              "FrontPage",         None,                    False),

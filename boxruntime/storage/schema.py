@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from boxruntime.storage.sequences import SCHEMA
 from boxruntime.storage.statements import quoted_table
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ DO $$ BEGIN
 EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 CREATE SEQUENCE IF NOT EXISTS transaction_id_seq;
 CREATE SCHEMA IF NOT EXISTS box;
+CREATE SCHEMA IF NOT EXISTS {SCHEMA};
 -- What the box knows of itself: row 'self' names its participants, row 'format' this layout.
 CREATE TABLE IF NOT EXISTS _box (id text PRIMARY KEY, resource jsonb NOT NULL);
 -- One-use tokens that were used, until they expire.
