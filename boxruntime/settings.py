@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULT_FHIR_VERSION = "4.0.1"
+ENCRYPT_KEY_BYTES = 32
 _TRUE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
 _FHIR_ALIASES = {"4.0.0": "4.0.1", "fhir-4.0.0": "4.0.1"}  # 4.0.1 only corrects texts of 4.0.0
 
@@ -54,6 +55,8 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
     admin_password: str | None
     access_key: bytes | None
     """Verifies portal tokens for this box; None where no portal exists."""
+    encrypt_key: bytes | None
+    """Encrypts elements of type `secret`; None = they cannot be stored."""
     participants: tuple[Participant, ...]
     create_ignores_id: bool
     allows_reference_skip: bool
@@ -97,6 +100,7 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
             admin_id=env.get("AIDBOX_ADMIN_ID") or "admin",
             admin_password=env.get("AIDBOX_ADMIN_PASSWORD") or None,
             access_key=_hex(access_key, "BOX_ACCESS_KEY") if access_key else None,
+            encrypt_key=_encrypt_key(env.get("AIDBOX_ENCRYPT_KEY")),
             participants=_participants(env.get("BOX_PARTICIPANTS") or "[]"),
             create_ignores_id=_flag(env, "BOX_FHIR_CREATE_IGNORE_ID"),
             allows_reference_skip=_flag(env, "BOX_FHIR_VALIDATION_SKIP_REFERENCE"),
@@ -137,6 +141,15 @@ def _hex(text: str, name: str) -> bytes:
         return bytes.fromhex(text)
     except ValueError:
         raise SettingsError(f"{name} must be hexadecimal.") from None
+
+
+def _encrypt_key(text: str | None) -> bytes | None:
+    if not text:
+        return None
+    key = _hex(text.strip(), "AIDBOX_ENCRYPT_KEY")
+    if len(key) != ENCRYPT_KEY_BYTES:
+        raise SettingsError("AIDBOX_ENCRYPT_KEY must have 64 hexadecimal digits.")
+    return key
 
 
 def _participants(text: str) -> tuple[Participant, ...]:

@@ -15,6 +15,7 @@ import msgspec
 
 from boxruntime.access.secrets import MalformedHashError, hash_secret, is_hashed
 from boxruntime.api.box import Box, WrittenReference
+from boxruntime.api.encryption import encrypt_secrets
 from boxruntime.api.entry_references import fill_queries
 from boxruntime.api.interactions.binary import find_document
 from boxruntime.fhir.formats import Converted, FoundReference, accept_aidbox, to_aidbox
@@ -113,6 +114,7 @@ async def accept(
     if call.body.may_hold_nul():
         _check_storable(resource_type, resource)
     await _hash_passwords(metadata, resource_type, resource)
+    resource = encrypt_secrets(box, resource_type, resource)
     return ValidResource(
         type=resource_type, id=id_, resource=resource, references=converted.references
     )

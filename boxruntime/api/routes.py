@@ -25,6 +25,7 @@ from boxruntime.api.interactions.update import conditional_update, update
 from boxruntime.api.interactions.upsert import upsert
 from boxruntime.api.operations.convert_profiles import convert_profiles
 from boxruntime.api.operations import sequences
+from boxruntime.api.operations.encryption import decrypt, encrypt_key
 from boxruntime.api.operations.front import front
 from boxruntime.api.operations.health import health
 from boxruntime.api.operations.json_schema import json_schema
@@ -34,7 +35,7 @@ from boxruntime.api.operations.validate import validate_instance, validate_syste
 
 I = Interaction  # noqa: E741 - one letter keeps a row on a line
 
-ADMINISTRATIVE = frozenset({"/_logs"})
+ADMINISTRATIVE = frozenset({"/_logs", "/$decrypt/{type}/{id}"})
 """Templates of routes that need administrative rights, whatever type they are about."""
 
 # fmt: off
@@ -79,6 +80,8 @@ ROUTES: tuple[Route, ...] = tuple(
         ("GET",    "/PGSequence/{id}",            I.OTHER,            sequences.current,  "SequenceRead",      None,                    False),
         ("PUT",    "/PGSequence/{id}",            I.OTHER,            sequences.change,   "SequenceUpdate",    None,                    False),
         ("DELETE", "/PGSequence/{id}",            I.OTHER,            sequences.drop,     "SequenceDelete",    None,                    False),
+        ("POST",   "/$encrypt-key",               I.OTHER,            encrypt_key,        "EncryptKey",        None,                    False),
+        ("GET",    "/$decrypt/{type}/{id}",       I.OTHER,            decrypt,            "Decrypt",           None,                    False),
         ("GET",    "/_logs",                      I.OTHER,            logs,               "Logs",              None,                    False),
         ("GET",    "/__sudo",                     I.OTHER,            sudo,               "Sudo",              None,                    True),
         ("GET",    "/",                           I.OTHER,            front,              "FrontPage",         None,                    False),
