@@ -73,6 +73,7 @@ def test_participants():
 
 
 WRONG = [
+    ("AIDBOX_ENCRYPT_KEY", "hush"), ("AIDBOX_ENCRYPT_KEY", "ab" * 31), ("BOX_LOG_VALUES", "hush"),
     ("AIDBOX_PORT", "many"), ("AIDBOX_PORT", "0"), ("AIDBOX_PORT", "65536"), ("PGPORT", "x"),
     ("BOX_ACCESS_KEY", "xyz"), ("BOX_PARTICIPANTS", "{"), ("BOX_PARTICIPANTS", "[1]"), ("BOX_PARTICIPANTS", "5"),
     ("BOX_PARTICIPANTS", '[{"user": 1}]'), ("BOX_FHIR_CREATE_IGNORE_ID", "perhaps"), ("BOX_DB_CONNECTIONS", "1"),
