@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from uvicorn.config import Config
 
 from boxruntime.http.connection import Connection
 from boxruntime.http.server import State
@@ -93,6 +92,17 @@ async def test_a_request_whose_body_is_refused_is_in_the_log_too(box):
     assert [event["w_st"] for event in told] == [415]
 
 
+async def test_a_request_whose_client_went_away_is_in_the_log_too(box):
+    ctx, headers = named()
+    task = asyncio.ensure_future(box.client.get("/Patient", headers=headers))
+    for _ in range(20):  # on the way to the database
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [event["w_st"] for event in box.events(ctx=ctx, ev="w/resp")] == [499]
+
+
 async def test_x_audit_stands_in_both_events(box):
     audit = base64.b64encode(b'{"ward": "B", "w_st": 7}').decode()
     ctx, headers = named(**{"X-Audit": audit})
@@ -148,14 +158,9 @@ async def test_a_statement_that_fails_is_told_once_with_its_state(box, make_box,
 @asynccontextmanager
 async def served(box):
     """The box behind its real connections; gives the base URL."""
-    config = Config(
-        lambda: box.application, factory=True, interface="asgi3", http=Connection, ws="none",
-        lifespan="off", log_config=None, access_log=False, proxy_headers=False,
-    )  # fmt: skip
-    config.load()
     state = State()
     server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+        lambda: Connection(box.application, state), "127.0.0.1", 0
     )
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", state
@@ -202,8 +207,9 @@ async def test_only_administrators_follow_the_log(box, role):
 
 
 async def test_the_log_has_no_body_for_head_and_no_place_in_a_bundle(box):
-    answer = await box.client.head("/_logs")
-    assert (answer.status_code, answer.content) == (200, b"")
+    async with served(box) as (url, _), httpx.AsyncClient(base_url=url, auth=ROOT) as client:
+        answer = await client.head("/_logs")
+        assert (answer.status_code, answer.content) == (200, b"")
     answer = await box.client.post("/", json=batch(entry("GET", "/_logs")))
     assert answer.json()["entry"][0]["response"]["status"] == "400"
     outcome(await box.client.get("/fhir/_logs"), 404)
