@@ -17,6 +17,7 @@ from boxruntime.access.policies import PolicySet
 from boxruntime.access.secrets import MalformedHashError, hash_secret, is_hashed
 from boxruntime.api.box import Box
 from boxruntime.api.cors import allowed_origins
+from boxruntime.api.own_operations import OwnOperations
 from boxruntime.api.routes import ROUTES, operations
 from boxruntime.api.routing import RouteTable
 from boxruntime.fhir.base_rows import base_rows
@@ -48,6 +49,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SUPPORTED_VERSIONS = ("4.0.1",)
+_KEPT = (
+    "AccessPolicy", "AidboxProfile", "Attribute", "Client", "CompartmentDefinition", "Entity",
+    "Operation", "User",
+)  # fmt: skip
+"""Types whose rows, or what follows from them, a process keeps."""
 _CLIENT_ID = re.compile(r"[A-Za-z0-9\-._]{1,255}")
 
 
@@ -114,6 +120,7 @@ class Application:
             database=self.database,
             store=Store(self.database, shared=self._shared),
             policies=PolicySet(()),
+            own_operations=OwnOperations(()),
             routes=_base_routes(metadata.resource_types),
             changed=self.reload,
             current=lambda: self.box,
@@ -173,13 +180,16 @@ class Application:
             if resource_type in {None, "Client"}:
                 origins = allowed_origins(await load_all(self.database, "Client"))
                 self.box = msgspec.structs.replace(self.box, allowed_origins=origins)
+            if resource_type in {None, "Operation"}:
+                own = await load_all(self.database, "Operation", own_only=True)
+                self.box = msgspec.structs.replace(self.box, own_operations=OwnOperations(own))
             if resource_type in {None, "AccessPolicy"}:
                 policies = PolicySet(await load_all(self.database, "AccessPolicy"))
                 self.box = msgspec.structs.replace(self.box, policies=policies)
             if resource_type in {None, "AidboxProfile"}:
                 profiles = ProfileSet(await load_all(self.database, "AidboxProfile"))
                 self.box = msgspec.structs.replace(self.box, profiles=profiles)
-            if resource_type in {None, "Entity", "Attribute"}:
+            if resource_type in {None, "Entity", "Attribute", "CompartmentDefinition"}:
                 await self._reload_metadata()
 
     async def _reload_metadata(self) -> None:
@@ -193,6 +203,9 @@ class Application:
             # box knew before still holds.
             self.log.write_bug(error, request_id="metadata")
             return
+        metadata = metadata.with_compartments(
+            await load_all(self.database, "CompartmentDefinition", own_only=True)
+        )
         without_history = frozenset(
             name for name, type_def in metadata.types.items() if not type_def.history
         )
@@ -204,8 +217,7 @@ class Application:
         )
 
     async def _heard(self, table: str | None) -> None:
-        kept = ("AccessPolicy", "AidboxProfile", "Client", "User", "Entity", "Attribute")
-        by_table = {name.lower(): name for name in kept}
+        by_table = {name.lower(): name for name in _KEPT}
         if table is None or table in by_table:
             await self.reload(None if table is None else by_table[table])
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from boxruntime.access.policies import PolicySet
     from boxruntime.api.call import Call
+    from boxruntime.api.own_operations import OwnOperations
     from boxruntime.api.routing import RouteTable
     from boxruntime.fhir.formats import FoundReference
     from boxruntime.fhir.metadata import Metadata
@@ -64,6 +65,7 @@ class Box(msgspec.Struct, frozen=True, kw_only=True):
     store: Store
     policies: PolicySet
     routes: RouteTable
+    own_operations: OwnOperations
     changed: Callable[[str], Awaitable[None]]
     current: Callable[[], Box]
     authorities: Mapping[bytes, str]

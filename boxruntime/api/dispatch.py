@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 GOVERNING = frozenset(
     {
-        "AccessPolicy", "AidboxConfig", "AidboxMigration", "AidboxProfile", "AidboxQuery", "App",
+        "AccessPolicy", "AidboxConfig", "AlphaSDC", "CompartmentDefinition", "AidboxMigration", "AidboxProfile", "AidboxQuery", "App",
         "Attribute", "AuthConfig", "Client", "Entity", "Grant", "IdentityProvider", "Mapping",
         "Operation", "Registration", "Role", "SearchParameter", "SearchQuery", "Session",
         "SubsSubscription", "TokenIntrospector", "User",

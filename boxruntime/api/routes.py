@@ -29,6 +29,7 @@ from boxruntime.api.operations.encryption import decrypt, encrypt_key
 from boxruntime.api.operations.front import front
 from boxruntime.api.operations.health import health
 from boxruntime.api.operations.json_schema import json_schema
+from boxruntime.api.operations.lastn import lastn, lastn_in_compartment
 from boxruntime.api.operations.logs import logs
 from boxruntime.api.operations.sudo import sudo
 from boxruntime.api.operations.validate import validate_instance, validate_system, validate_type
@@ -75,6 +76,8 @@ ROUTES: tuple[Route, ...] = tuple(
         ("GET",    "/metadata",                   I.CAPABILITIES,     capabilities,       "Metadata",          "FhirMetadata",          True),
         ("GET",    "/health",                     I.OTHER,            health,             "Health",            None,                    True),
         ("GET",    "/__healthcheck",              I.OTHER,            health,             "HealthCheck",       None,                    True),
+        ("GET",    "/Observation/$lastn",         I.OTHER,            lastn,              "LastN",             "FhirLastN",             False),
+        ("GET",    "/{type}/{id}/Observation/$lastn", I.OTHER,        lastn_in_compartment, "CompartmentLastN", "FhirCompartmentLastN", False),
         ("POST",   "/PGSequence",                 I.OTHER,            sequences.create,   "SequenceCreate",    None,                    False),
         ("POST",   "/PGSequence/{id}",            I.OTHER,            sequences.draw,     "SequenceNext",      None,                    False),
         ("GET",    "/PGSequence/{id}",            I.OTHER,            sequences.current,  "SequenceRead",      None,                    False),

@@ -64,6 +64,9 @@ class _Reader:
             self._type(name)
         self._types["Reference"] = _aidbox_reference(self._types["Reference"])
         self._types["Meta"] = _aidbox_meta(self._types["Meta"])
+        if "CompartmentDefinition" in self._types:
+            compartment = self._types["CompartmentDefinition"]
+            self._types["CompartmentDefinition"] = _open_compartment(compartment)
         return {name: self._types[name] for name in self._rows}
 
     def _type(self, name: str) -> TypeDef:
@@ -213,3 +216,15 @@ def _aidbox_meta(fhir: TypeDef) -> TypeDef:
         return fhir
     created = Element(name="createdAt", path=("createdAt",), type="instant", order=99)
     return structs.replace(fhir, elements={**fhir.elements, "createdAt": created})
+
+
+def _open_compartment(fhir: TypeDef) -> TypeDef:
+    """CompartmentDefinition for compartments and members of any type, custom ones too.
+
+    FHIR knows five. Source: core specification, "Compartments and `$lastn`".
+    """
+    rows = fhir.elements["resource"]
+    member = structs.replace(rows.children["code"], codes=None, strength="extensible")
+    code = structs.replace(fhir.elements["code"], codes=None, strength="extensible")
+    rows = structs.replace(rows, children={**rows.children, "code": member})
+    return structs.replace(fhir, elements={**fhir.elements, "code": code, "resource": rows})

@@ -190,6 +190,27 @@ class Metadata:
             changed=changed,
         )
 
+    def with_compartments(self, definitions: Iterable[Record]) -> Metadata:
+        """Return this metadata with CompartmentDefinitions laid over it, by their `code`.
+
+        Types, and all that was compiled for them, are shared. One without a code says nothing.
+        """
+        own = {
+            record["code"]: {"url": record.get("url"), "resource": _rows_of(record)}
+            for record in definitions
+            if isinstance(record.get("code"), str)
+        }
+        if not own:
+            return self
+        return Metadata(
+            fhir_version=self.fhir_version,
+            module=self.module,
+            types=self.types,
+            search_parameters=self.search_parameters,
+            compartments={**self.compartments, **own},
+            base=self,
+        )
+
     def home_of(self, type_name: str) -> Metadata:
         """Return the oldest metadata object in which this type, and all it uses, is the same."""
         home = self
@@ -203,6 +224,19 @@ class Metadata:
         if cache is None:
             cache = self._artefacts.setdefault(kind, {})
         return cache
+
+
+def _rows_of(compartment: Record) -> list[dict[str, Any]]:
+    """Return the rows of a CompartmentDefinition that can be used; people write some by SQL."""
+    rows = compartment.get("resource")
+    found = []
+    for row in rows if isinstance(rows, list) else ():
+        if isinstance(row, dict) and isinstance(row.get("code"), str):
+            names = row.get("param")
+            names = names if isinstance(names, list) else []
+            params = [name for name in names if isinstance(name, str)]
+            found.append({"code": row["code"], "param": params})
+    return found
 
 
 @lru_cache(maxsize=4)

@@ -67,11 +67,11 @@ async def _search(
         type_name,
         search_parameters(call),
         call.dialect,
-        strict=_is_strict(call),
+        strict=is_strict(call),
         options=search_options(box),
         compartment=compartment,
     )
-    query = _permitted(call, box, query)
+    query = permitted(call, box, query)
     query = await prepare_query(box.store.runner, query)
     if query.explain:
         authorize_type(call, box, "AidboxQuery")
@@ -119,7 +119,7 @@ def search_options(box: Box) -> SearchOptions:
     return SearchOptions(bases=tuple(dict.fromkeys(box.authorities.values())))
 
 
-def _is_strict(call: Call) -> bool:
+def is_strict(call: Call) -> bool:
     """Tell whether the caller prefers strict handling. Raises nothing: a preference is no duty."""
     for item in (call.header(b"prefer") or "").replace(";", ",").split(","):
         name, _, value = item.partition("=")
@@ -128,7 +128,7 @@ def _is_strict(call: Call) -> bool:
     return False
 
 
-def _permitted(call: Call, box: Box, query: Query) -> Query:
+def permitted(call: Call, box: Box, query: Query) -> Query:
     """Return the query without types that the caller may not see.
 
     A search over all types leaves them out; naming one, or asking by a chain through it, is

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
-from boxruntime.fhir.search.compartments import compartment_condition
+from boxruntime.fhir.search.compartments import check_listed, compartment_condition
 from boxruntime.fhir.search.conditions import parse_condition
 from boxruntime.fhir.search.dots import parse_path
 from boxruntime.fhir.search.errors import UnknownParameterError, invalid
@@ -88,7 +88,7 @@ def parse_search(
     `strict` refuses unknown parameters, otherwise they are listed in `Query.ignored`.
 
     Raises OutcomeError: INVALID or NOT_SUPPORTED_PARAMETER for what cannot be understood,
-    NOT_FOUND for an unknown type or compartment.
+    NOT_FOUND for an unknown type or compartment, or a type that it does not list.
     """
     options = options or SearchOptions()
     scope = Scope(metadata, options.bases, now or datetime.now(UTC))
@@ -240,7 +240,7 @@ class _Reader:
                     collected[name].append(condition)
         if self._compartment is not None:
             for name in types:
-                inside = compartment_condition(self._scope.metadata, *self._compartment, name)
+                inside = compartment_condition(self._scope, *self._compartment, name)
                 collected[name].insert(0, inside)
         return tuple(Branch(name, tuple(conditions)) for name, conditions in collected.items())
 
@@ -249,6 +249,8 @@ class _Reader:
 
     def _searched_types(self) -> list[str]:
         if self._type is not None:
+            if self._compartment is not None:
+                check_listed(self._scope, self._compartment[0], self._type)
             return [self._type]
         known = self._scope.metadata.resource_types
         if unknown := [name for name in self._types if name not in known]:

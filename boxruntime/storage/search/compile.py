@@ -26,7 +26,7 @@ def compile_search(query: Query) -> Statement:
     Without an exact total one row more than a page is read, to tell whether there is a next.
     """
     binder = Binder()
-    compiler = _compiler(query, binder)
+    compiler = new_compiler(query, binder)
     extra = 0 if query.total is Total.ACCURATE else 1
     limit = binder.integer(query.count + extra)
     offset = binder.integer((query.page - 1) * query.count)
@@ -35,7 +35,7 @@ def compile_search(query: Query) -> Statement:
         row = table_row(branch.type)
         order = order_by(row, query.sort, branch.conditions, binder)
         sql = (
-            f"SELECT {COLUMNS} FROM {_from_where(compiler, branch, row)} "
+            f"SELECT {COLUMNS} FROM {from_where(compiler, branch, row)} "
             f"ORDER BY {order} LIMIT {limit} OFFSET {offset}"
         )
         return binder.statement(sql)
@@ -57,7 +57,7 @@ def _compile_union(query: Query, compiler: Compiler, limit: str, offset: str) ->
         columns += [f"{value} AS sort{number}" for number, value in enumerate(values)]
         order = [f"{value} {way}" for value, way in zip(values, directions, strict=True)]
         selects.append(
-            f"(SELECT {', '.join(columns)} FROM {_from_where(compiler, branch, row)} "
+            f"(SELECT {', '.join(columns)} FROM {from_where(compiler, branch, row)} "
             f"ORDER BY {', '.join([*order, row.id])} LIMIT {enough})"
         )
     if not selects:
@@ -83,9 +83,9 @@ _NOTHING = (
 def compile_count(query: Query) -> Statement:
     """Return the statement of the exact total: one row with `total`."""
     binder = Binder()
-    compiler = _compiler(query, binder)
+    compiler = new_compiler(query, binder)
     counts = [
-        f"SELECT count(*) AS n FROM {_from_where(compiler, branch, table_row(branch.type))}"
+        f"SELECT count(*) AS n FROM {from_where(compiler, branch, table_row(branch.type))}"
         for branch in query.branches
     ]
     if not counts:
@@ -100,9 +100,9 @@ def compile_count(query: Query) -> Statement:
 def compile_estimate(query: Query) -> Statement:
     """Return an EXPLAIN whose JSON tells the planner's estimate; `estimated_rows` reads it."""
     binder = Binder()
-    compiler = _compiler(query, binder)
+    compiler = new_compiler(query, binder)
     selects = [
-        f"SELECT 1 FROM {_from_where(compiler, branch, table_row(branch.type))}"
+        f"SELECT 1 FROM {from_where(compiler, branch, table_row(branch.type))}"
         for branch in query.branches
     ]
     sql = " UNION ALL ".join(selects) if selects else "SELECT 1 WHERE false"
@@ -117,7 +117,7 @@ def compile_ids(query: Query, *, limit: int = 2) -> Statement:
     (branch,) = query.branches
     binder = Binder()
     row = table_row(branch.type)
-    found = _from_where(_compiler(query, binder), branch, row)
+    found = from_where(new_compiler(query, binder), branch, row)
     return binder.statement(
         f"SELECT {row.id}, {row.column('txid')} FROM {found} ORDER BY {row.id} "
         f"LIMIT {binder.integer(limit)}"
@@ -127,23 +127,25 @@ def compile_ids(query: Query, *, limit: int = 2) -> Statement:
 def compile_matches(query: Query, resource_type: str, ids: Sequence[str]) -> Statement:
     """Return the statement that tells which of these rows match: rows with `id`."""
     binder = Binder()
-    compiler = _compiler(query, binder)
+    compiler = new_compiler(query, binder)
     selects = []
     for branch in query.branches:
         if branch.type == resource_type:
             row = table_row(branch.type)
             narrowed = Branch(branch.type, (IdMatch(tuple(ids)), *branch.conditions))
-            selects.append(f"SELECT {row.id} FROM {_from_where(compiler, narrowed, row)}")
+            selects.append(f"SELECT {row.id} FROM {from_where(compiler, narrowed, row)}")
     if not selects:
         return Statement("SELECT ''::text AS id WHERE false")
     return binder.statement(" UNION ".join(selects))
 
 
-def _compiler(query: Query, binder: Binder) -> Compiler:
+def new_compiler(query: Query, binder: Binder) -> Compiler:
+    """Return what turns the query's conditions into SQL."""
     return Compiler(binder, query.dialect, query.fhir_comparisons)
 
 
-def _from_where(compiler: Compiler, branch: Branch, row: Row) -> str:
+def from_where(compiler: Compiler, branch: Branch, row: Row) -> str:
+    """Return the table and WHERE clause of one branch."""
     tests = [compiler.test(row, condition) for condition in branch.conditions]
     if compiler.fhir_comparisons:
         tests.insert(0, date_bounds(row, branch.conditions, compiler.binder))
