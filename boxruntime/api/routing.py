@@ -37,6 +37,15 @@ class RouteTable:
             for dialect in Dialect
         }
         """What the routes under either base offer, for the CapabilityStatement."""
+        self.operations = {
+            dialect: frozenset(
+                route.template.rpartition("/")[2]
+                for route in routes
+                if route.operation_id(dialect) is not None
+            )
+            for dialect in Dialect
+        }
+        """The last segments of their templates: `$lastn` and the like among them."""
         self._routers: dict[Dialect, Router[Route]] = {}
         for dialect in Dialect:
             router: Router[Route] = Router(predicates)

@@ -110,6 +110,63 @@ async def test_the_facts_of_the_capability_statement(box):
     assert (await box.client.get("/fhir/metadata?mode=zzz")).status_code == 400
 
 
+@pytest.mark.parametrize("base", ["", "/fhir"])
+async def test_the_statement_is_the_same_in_every_format_and_on_repeat(box, base):
+    path = f"{base}/metadata"
+    first, again = [(await box.client.get(path)) for _ in range(2)]
+    assert first.content == again.content
+    pretty = (await box.client.get(f"{path}?_pretty=true")).json()
+    assert pretty == first.json()
+    media = "application/fhir+json" if base else "application/json"
+    assert first.headers["content-type"] == f"{media}; charset=utf-8"
+    yaml = await box.client.get(f"{path}?_format=yaml")
+    assert yaml.headers["content-type"].startswith("text/yaml")
+    assert "searchParam" in yaml.text
+
+
+async def test_a_search_parameter_is_named_by_canonical_at_fhir_and_by_resource_at_root(box):
+    for path, wanted in (
+        ("/metadata", "/SearchParameter/Patient.name"),
+        ("/fhir/metadata", "http://hl7.org/fhir/SearchParameter/Patient-name"),
+    ):
+        statement = (await box.client.get(path)).json()
+        patient = next(r for r in statement["rest"][0]["resource"] if r["type"] == "Patient")
+        (name,) = [p for p in patient["searchParam"] if p["name"] == "name"]
+        assert name == {"name": "name", "definition": wanted, "type": "string"}
+    assert (await box.client.get("/SearchParameter/Patient.name")).status_code == 200
+
+
+async def test_operations_of_ones_own_are_shown_while_they_are_there(box):
+    operation = {
+        "request": ["post", "fhir", "Patient", "$tell"], "action": "x/y", "fhirCode": "tell",
+        "fhirUrl": "urn:tell", "fhirResource": ["Patient", "Group"],
+    }  # fmt: skip
+    shown = {"name": "tell", "definition": "urn:tell"}
+
+    async def found():
+        (rest,) = (await box.client.get("/fhir/metadata")).json()["rest"]
+        of = {r["type"] for r in rest["resource"] if shown in r.get("operation", ())}
+        return shown in rest["operation"], of
+
+    assert await found() == (False, set())
+    assert (await box.client.put("/Operation/tell", json=operation)).status_code == 201
+    assert await found() == (True, {"Patient", "Group"})
+    assert (await box.client.delete("/Operation/tell")).status_code < 300
+    assert await found() == (False, set())
+
+
+async def test_lastn_is_shown_where_fhir_defines_it(box):
+    (rest,) = (await box.client.get("/fhir/metadata")).json()["rest"]
+    lastn = {
+        "name": "lastn",
+        "definition": "http://hl7.org/fhir/OperationDefinition/Observation-lastn",
+    }
+    assert lastn in rest["operation"]
+    assert [r["type"] for r in rest["resource"] if lastn in r.get("operation", ())] == [
+        "Observation"
+    ]
+
+
 async def test_the_terminology_capabilities(box):
     system = {"resourceType": "CodeSystem", "status": "active", "content": "not-present",
               "url": "urn:x:colours", "version": "3"}  # fmt: skip
