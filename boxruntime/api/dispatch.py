@@ -41,9 +41,12 @@ def authorize(
     routes, types or ids exist.
     """
     is_search = route is not None and route.interaction in _SEARCHES
+    operation_id = route.operation_id(dialect) if route else None
+    if route is not None and route.interaction is Interaction.CREATE and resource_type is not None:
+        operation_id = box.own_operations.captures(dialect, resource_type) or operation_id
     grant = box.policies.decide(
         principal,
-        operation_id=route.operation_id(dialect) if route else None,
+        operation_id=operation_id,
         method="GET" if is_search else method,  # a search by POST reads all the same
         public=route.public if route else False,
         administers=resource_type in GOVERNING or (route is not None and route.administers),

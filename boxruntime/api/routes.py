@@ -25,6 +25,7 @@ from boxruntime.api.interactions.update import conditional_update, update
 from boxruntime.api.interactions.upsert import upsert
 from boxruntime.api.operations.convert_profiles import convert_profiles
 from boxruntime.api.operations import sequences
+from boxruntime.api.operations.capture import debug, extract_by
 from boxruntime.api.operations.encryption import decrypt, encrypt_key
 from boxruntime.api.operations.front import front
 from boxruntime.api.operations.health import health
@@ -78,6 +79,8 @@ ROUTES: tuple[Route, ...] = tuple(
         ("GET",    "/__healthcheck",              I.OTHER,            health,             "HealthCheck",       None,                    True),
         ("GET",    "/Observation/$lastn",         I.OTHER,            lastn,              "LastN",             "FhirLastN",             False),
         ("GET",    "/{type}/{id}/Observation/$lastn", I.OTHER,        lastn_in_compartment, "CompartmentLastN", "FhirCompartmentLastN", False),
+        ("POST",   "/AlphaSDC/$debug",            I.OTHER,            debug,              "CaptureDebug",      None,                    False),
+        ("POST",   "/AlphaSDC/{id}/$extract",     I.OTHER,            extract_by,         "CaptureExtract",    None,                    False),
         ("POST",   "/PGSequence",                 I.OTHER,            sequences.create,   "SequenceCreate",    None,                    False),
         ("POST",   "/PGSequence/{id}",            I.OTHER,            sequences.draw,     "SequenceNext",      None,                    False),
         ("GET",    "/PGSequence/{id}",            I.OTHER,            sequences.current,  "SequenceRead",      None,                    False),

@@ -211,11 +211,16 @@ def _aidbox_reference(fhir: TypeDef) -> TypeDef:
 
 
 def _aidbox_meta(fhir: TypeDef) -> TypeDef:
-    """Meta with the first creation. Source: core specification, "Storage model"."""
-    if "createdAt" in fhir.elements:
-        return fhir
-    created = Element(name="createdAt", path=("createdAt",), type="instant", order=99)
-    return structs.replace(fhir, elements={**fhir.elements, "createdAt": created})
+    """Meta with the first creation, and the id of the source it was captured from.
+
+    Source: core specification, "Storage model", "Structured data capture".
+    """
+    own = {
+        name: Element(name=name, path=(name,), type=type_name, order=order)
+        for name, type_name, order in (("createdAt", "instant", 99), ("sourceId", "string", 100))
+        if name not in fhir.elements
+    }
+    return structs.replace(fhir, elements={**fhir.elements, **own})
 
 
 def _open_compartment(fhir: TypeDef) -> TypeDef:

@@ -21,6 +21,7 @@ from boxruntime.fhir.raw_extensions import rewrite_extensions
 from boxruntime.fhir.to_aidbox import from_fhir_node
 from boxruntime.fhir.to_fhir import (
     CREATED_AT_URLS,
+    SOURCE_ID_URL,
     render_node,
     to_fhir_extensions_node,
     to_fhir_node,
@@ -176,6 +177,8 @@ def _meta_in(result: dict[str, Any], *, keep_meta: bool) -> None:
             if isinstance(item, dict) and item.get("url") in CREATED_AT_URLS:
                 if keep_meta and "valueInstant" in item:
                     kept["createdAt"] = item["valueInstant"]
+            elif _is_source_id(item):
+                kept["sourceId"] = item["valueString"]
             else:
                 rest.append(item)
         if rest:
@@ -186,6 +189,14 @@ def _meta_in(result: dict[str, Any], *, keep_meta: bool) -> None:
         result["meta"] = kept
     else:
         del result["meta"]
+
+
+def _is_source_id(item: Any) -> bool:
+    return (
+        isinstance(item, dict)
+        and item.get("url") == SOURCE_ID_URL
+        and isinstance(item.get("valueString"), str)
+    )
 
 
 def _converted(

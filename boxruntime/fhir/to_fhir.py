@@ -157,11 +157,15 @@ def _resource(find_node: Any) -> Convert:
 
 
 CREATED_AT_URL = "ex:createdAt"
+SOURCE_ID_URL = "ex:sourceId"
 CREATED_AT_URLS = frozenset({"ex:createdAt", "ax:createdAt"})
 
 
 def with_created_at(resource: dict[str, Any]) -> dict[str, Any]:
-    """Move meta.createdAt into an extension of meta. Source: "Meta and primitive extensions"."""
+    """Move meta.createdAt, and meta.sourceId, into extensions of meta.
+
+    Source: core specification, "Meta and primitive extensions".
+    """
     meta = resource.get("meta")
     if not isinstance(meta, dict) or "createdAt" not in meta:
         return resource
@@ -169,6 +173,8 @@ def with_created_at(resource: dict[str, Any]) -> dict[str, Any]:
     created = {"url": CREATED_AT_URL, "valueInstant": rest.pop("createdAt")}
     raw = rest.get("extension")
     rest["extension"] = [*raw, created] if isinstance(raw, list) else [created]
+    if "sourceId" in rest:
+        rest["extension"].append({"url": SOURCE_ID_URL, "valueString": rest.pop("sourceId")})
     return {**resource, "meta": rest}
 
 

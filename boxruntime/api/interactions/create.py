@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from boxruntime.api.atomic import atomically
 from boxruntime.api.call import Call, Result
+from boxruntime.api.captured_create import store_created
 from boxruntime.api.conditional import Condition, create_condition, find_one, hold
-from boxruntime.api.create_or_replace import store_new
 from boxruntime.api.intake import ValidResource, take_resource
 from boxruntime.fhir.outcome import Dialect
 
@@ -30,7 +30,7 @@ async def create(call: Call, box: Box) -> Result:
             box, call.dialect, lambda inner: _create_unless(call, inner, condition)
         )
     valid = await take_resource(call, box)
-    return await store_new(call, box, valid, id_=_stated_id(call, box, valid))
+    return await store_created(call, box, valid, id_=_stated_id(call, box, valid))
 
 
 async def _create_unless(call: Call, box: Box, condition: Condition) -> Result:
@@ -39,7 +39,7 @@ async def _create_unless(call: Call, box: Box, condition: Condition) -> Result:
     if found is not None:
         return await existing(call, box, found.id)
     valid = await take_resource(call, box)
-    return await store_new(call, box, valid, id_=_stated_id(call, box, valid))
+    return await store_created(call, box, valid, id_=_stated_id(call, box, valid))
 
 
 async def existing(call: Call, box: Box, id_: str) -> Result:

@@ -14,6 +14,7 @@ import asyncpg
 from boxruntime.api.atomic import atomically, placed
 from boxruntime.api.bundle import Entry, read_entry, read_envelope, render_entry, render_failure
 from boxruntime.api.call import Call, Interaction, Result
+from boxruntime.api.captured_create import is_captured, store_created
 from boxruntime.api.conditional import (
     Condition,
     Match,
@@ -23,7 +24,6 @@ from boxruntime.api.conditional import (
     lock_matches,
     search_condition,
 )
-from boxruntime.api.create_or_replace import store_new
 from boxruntime.api.dispatch import run
 from boxruntime.api.entry_references import refers_to, relative_targets
 from boxruntime.api.intake import ValidResource, check_references, take_resource
@@ -304,6 +304,7 @@ def _is_plain_create(box: Box, entry: Entry) -> bool:
         and not entry.searched
         and entry.call.type not in WATCHED
         and not makes_profiles(box, entry.call.type)
+        and not is_captured(entry.call, box)
     )
 
 
@@ -315,7 +316,7 @@ async def _run_one(box: Box, entry: Entry) -> None:
     elif interaction is Interaction.CREATE and entry.id is not None:
         # Its criteria found nothing, or there are none.
         valid = await take_resource(call, box)
-        entry.result = await store_new(call, box, valid, id_=entry.id)
+        entry.result = await store_created(call, box, valid, id_=entry.id)
     elif entry.searched and interaction is Interaction.UPDATE:
         entry.result = await update_found(call, box, entry.found, new_id=entry.id)
     elif entry.searched and interaction is Interaction.PATCH:
