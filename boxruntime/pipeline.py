@@ -61,7 +61,8 @@ class Runtime(Protocol):
 async def handle(request: RawRequest, runtime: Runtime) -> Response:
     """Answer one request. Never raises."""
     log = runtime.log
-    request_id = request.header(b"x-request-id") or f"{_process}-{next(_numbers):x}"
+    sent_id = request.headers.get(b"x-request-id")
+    request_id = sent_id[:128].decode("latin-1") if sent_id else f"{_process}-{next(_numbers):x}"
     if log.sql:
         REQUEST.set(request_id)
     trail = begin(
@@ -86,7 +87,7 @@ async def _respond(
     request: RawRequest, runtime: Runtime, request_id: str, trail: Trail
 ) -> Response:
     dialect = Dialect.FHIR if _is_fhir(request.path) else Dialect.AIDBOX
-    extra = [(b"x-request-id", request_id.encode("latin-1", "replace")[:128])]
+    extra = [(b"x-request-id", request_id.encode("latin-1"))]
     format_ = Format.JSON
     try:
         query = parse_query(request.query) if request.query else []

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from boxruntime.telemetry.log import EventLog
 
 MAX_HEADER_CHARS = 256
+MAX_TARGET_CHARS = 2048  # of path and query each: a line is for people
 _NAME = re.compile(rb"[A-Za-z0-9_.:\-$%]{1,64}")
 _encode = msgspec.json.encode
 
@@ -88,8 +89,8 @@ def begin(
         _Request(
             request_id,
             method.lower(),
-            path.decode("latin-1"),
-            _query_of(query, whole=log.values) if query else None,
+            path[:MAX_TARGET_CHARS].decode("latin-1"),
+            _query_of(query[:MAX_TARGET_CHARS], whole=log.values) if query else None,
             _address(headers, peer),
             None if correlation is None else _text(correlation),
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from boxruntime.storage.rows import COLUMNS, Stored, stored_from
 from boxruntime.storage.search.compile import from_where, new_compiler
-from boxruntime.storage.search.places import table_row
+from boxruntime.storage.search.places import table_of, table_row
 from boxruntime.storage.search.run import fetch
 from boxruntime.storage.search.statement import Binder, Statement
 
@@ -45,17 +45,19 @@ def compile_newest(query: Query, most: int, *, limit: int, offset: int) -> State
     binder = Binder()
     row = table_row(branch.type)
     source = from_where(new_compiler(query, binder), branch, row)
-    own = "id, txid, ts, cts, resource_type, status, resource"
     group = _GROUP.format(d=row.document)
     newest = _NEWEST.format(d=row.document)
+    order = "first DESC NULLS LAST, code_group, newest DESC NULLS LAST, id"
+    # The documents join the page last: windows would carry, and sort, all of them.
     return binder.statement(
         f"SELECT {COLUMNS}, total FROM ("
-        "SELECT *, count(*) OVER () AS total, max(newest) OVER (PARTITION BY code_group) AS first "
+        "SELECT id, code_group, newest, count(*) OVER () AS total, "
+        "max(newest) OVER (PARTITION BY code_group) AS first "
         "FROM (SELECT *, rank() OVER (PARTITION BY code_group ORDER BY newest DESC NULLS LAST) "
-        f"AS place FROM (SELECT {own}, {group} AS code_group, {newest} AS newest FROM {source}) "
-        f"AS matched) AS ranked WHERE place <= {binder.integer(most)}) AS kept "
-        "ORDER BY first DESC NULLS LAST, code_group, newest DESC NULLS LAST, id "
-        f"LIMIT {binder.integer(limit)} OFFSET {binder.integer(offset)}"
+        f"AS place FROM (SELECT {row.id} AS id, {group} AS code_group, {newest} AS newest "
+        f"FROM {source}) AS matched) AS ranked WHERE place <= {binder.integer(most)} "
+        f"ORDER BY {order} LIMIT {binder.integer(limit)} OFFSET {binder.integer(offset)}"
+        f") AS page JOIN {table_of(branch.type)} USING (id) ORDER BY {order}"
     )
 
 
