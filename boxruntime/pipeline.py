@@ -44,6 +44,8 @@ _FAULTS = {
 }
 _OVERRIDES = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_OWN_MEDIA = frozenset({b"/_logs", b"/$encrypt-key", b"/%24encrypt-key"})
+"""Paths whose answers have a media type of their own, so that any Accept will do."""
 _GONE = 499
 """In the log only: the client went away before it was answered (as nginx says)."""
 _process = os.urandom(5).hex()
@@ -99,7 +101,7 @@ async def _respond(
         try:
             format_ = answer_format(request.header(b"accept"), wanted)
         except RequestError:
-            if not takes_any_accept(request):
+            if not takes_any_accept(request) and request.path not in _OWN_MEDIA:
                 raise
         response = await _answer(request, runtime, dialect, query, format_, extra, trail)
     except OutcomeError as error:

@@ -185,7 +185,7 @@ async def test_what_is_not_there_cannot_be_decrypted(vault):
 
 
 async def test_a_fresh_key_is_64_capital_digits(box):
-    answer = await box.client.post("/$encrypt-key")
+    answer = await box.client.post("/$encrypt-key", headers={"Accept": "text/plain"})
     assert answer.headers["content-type"].startswith("text/plain")
     assert len(bytes.fromhex(answer.text)) == 32
     assert answer.text == answer.text.upper()

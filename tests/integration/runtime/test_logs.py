@@ -152,6 +152,16 @@ async def test_a_statement_that_fails_is_told_once_with_its_state(box, make_box,
         assert ("sql" in event) == (switched_on == "true")
 
 
+async def test_a_disk_that_is_full_stops_no_request(make_box, tmp_path):
+    async with make_box(AIDBOX_LOGS="/dev/full") as other:
+        other.log = tmp_path / "nothing"
+        other.log.touch()
+        for _ in range(3):
+            assert (await other.client.get("/Patient")).status_code == 200
+            other.application.log.drain()
+        assert other.application.log._sink._lost >= 6
+
+
 # The stream
 
 
@@ -174,7 +184,10 @@ async def test_the_log_can_be_followed_until_the_client_goes(box):
     log = box.application.log
     async with served(box) as (url, state):
         client = httpx.AsyncClient(base_url=url, auth=ROOT, timeout=10)
-        async with client, client.stream("GET", "/_logs") as stream:
+        async with (
+            client,
+            client.stream("GET", "/_logs", headers={"Accept": "application/x-ndjson"}) as stream,
+        ):
             assert stream.status_code == 200
             assert stream.headers["content-type"] == NDJSON
             assert stream.headers["transfer-encoding"] == "chunked"
