@@ -27,7 +27,7 @@ from boxruntime.http.messages import RawRequest, RequestError, Response
 from boxruntime.http.negotiation import Format, answer_format
 from boxruntime.http.target import MAX_TARGET_BYTES, parse_query, split_path
 from boxruntime.storage.errors import LostRaceError, outcome_of
-from boxruntime.telemetry.requests import Caller, Trail, begin
+from boxruntime.telemetry.requests import Trail, begin, caller_members
 from boxruntime.telemetry.statements import REQUEST
 
 if TYPE_CHECKING:
@@ -70,11 +70,11 @@ async def handle(request: RawRequest, runtime: Runtime) -> Response:
     trail = begin(
         log,
         request_id,
-        method=request.method,
-        path=request.path,
-        query=request.query,
-        peer=request.peer,
-        headers=request.headers,
+        request.method,
+        request.path,
+        request.query,
+        request.peer,
+        request.headers,
     )
     try:
         response = await _respond(request, runtime, request_id, trail)
@@ -119,7 +119,8 @@ async def _respond(
         state = getattr(error, "sqlstate", None)
         if known is None:
             runtime.log.write_bug(error, request_id=request_id, event="db/ex", state=state)
-        elif not runtime.log.sql:  # which has told already
+        elif not (runtime.log.sql and isinstance(error, asyncpg.PostgresError)):
+            # Where statements are logged, the statement has told already.
             name = type(error).__name__
             runtime.log.write("db/ex", level="warn", ctx=request_id, err=name, state=state)
         failure = known or _bug(request_id)
@@ -139,7 +140,7 @@ async def _respond(
 def refuse(path: bytes, error: RequestError, log: EventLog) -> Response:
     """Answer a request whose bytes could not be taken in."""
     request_id = f"{_process}-{next(_numbers):x}"
-    begin(log, request_id, method="", path=path, query=b"", peer="", headers={}).end(error.status)
+    begin(log, request_id, "", path, b"", "", {}).end(error.status)
     dialect = Dialect.FHIR if _is_fhir(path) else Dialect.AIDBOX
     return render_error(None, _failure(error), dialect, Format.JSON)
 
@@ -212,14 +213,10 @@ async def _answer(
     return response
 
 
-def _caller(principal: Principal) -> Caller:
+def _caller(principal: Principal) -> str:
     token = principal.user_id if principal.kind is Kind.PORTAL else None
-    return Caller(
-        w_cid=principal.client_id,
-        w_uid=principal.user_id,
-        jwt_sub=token,
-        jwt_iss=ISSUER if token is not None else None,
-    )
+    issuer = None if token is None else ISSUER
+    return caller_members(principal.client_id, principal.user_id, token, issuer)
 
 
 def _effective_method(request: RawRequest) -> str:

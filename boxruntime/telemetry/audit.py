@@ -20,7 +20,7 @@ RESERVED = frozenset(
 """Fields of events that mean something already."""
 
 
-def decode_audit(header: bytes) -> bytes | None:
+def decode_audit(header: bytes) -> str | None:
     """Return the members of an event that the header stands for, as JSON without braces.
 
     base64({"ward": "B"}) -> '"w_audit":{"ward":"B"},"ward":"B"'. None if it is not base64 of a
@@ -33,6 +33,6 @@ def decode_audit(header: bytes) -> bytes | None:
         if not isinstance(audit, dict):
             return None
         members = {"w_audit": audit, **{k: v for k, v in audit.items() if k not in RESERVED}}
-        return msgspec.json.encode(members)[1:-1]
+        return msgspec.json.encode(members)[1:-1].decode()
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
         return None

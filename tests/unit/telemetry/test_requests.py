@@ -10,7 +10,7 @@ import pytest
 
 from boxruntime.telemetry.audit import MAX_BYTES, RESERVED
 from boxruntime.telemetry.log import EventLog
-from boxruntime.telemetry.requests import Caller, begin
+from boxruntime.telemetry.requests import begin, caller_members
 from boxruntime.telemetry.statements import StatementLog
 
 
@@ -31,11 +31,8 @@ def events(log, path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def run(log, path, *, query=b"", headers=None, caller=None):
-    trail = begin(
-        log, "r-1", method="GET", path=b"/Patient/p%C3%A4", query=query, peer="10.0.0.9",
-        headers=headers or {},
-    )  # fmt: skip
+def run(log, path, *, query=b"", headers=None, caller=""):
+    trail = begin(log, "r-1", "GET", b"/Patient/p%C3%A4", query, "10.0.0.9", headers or {})
     trail.caller = caller
     trail.end(404)
     return events(log, path)
@@ -47,7 +44,7 @@ def audit(value) -> dict[bytes, bytes]:
 
 def test_a_request_is_two_events_with_all_fields(log, path):
     headers = {b"x-correlation-id": b"c-7", b"x-forwarded-for": b"10.0.0.1"}
-    first, last = run(log, path, headers=headers, caller=Caller(w_cid="app", w_uid="u1"))
+    first, last = run(log, path, headers=headers, caller=caller_members("app", "u1", None, None))
     assert first.keys() == {
         "tn", "w", "ev", "ts", "ctx", "w_m", "w_url", "w_qs", "w_addr", "w_corr_id",
     }  # fmt: skip
