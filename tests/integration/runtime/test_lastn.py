@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.runtime.making import BASES, outcome
+from tests.integration.runtime.test_access import bearer
 
 LOINC = "http://loinc.org"
 
@@ -136,6 +137,31 @@ async def test_elements_and_includes_work_as_in_a_search(observed, base):
 @pytest.mark.parametrize("wrong", ["0", "-1", "x", "1.5", "", "²"])
 async def test_a_max_that_is_none_is_refused(observed, base, wrong):
     outcome(await observed.get(f"{base}/Observation/$lastn", params={"max": wrong}), 400)
+
+
+@pytest.mark.parametrize(
+    ("base", "parameters"),
+    [
+        ("/fhir", [{"name": "max", "valuePositiveInt": 2}, {"name": "code", "valueString": "h"},
+                   {"name": "subject", "valueReference": {"reference": "Patient/p1"}}]),
+        ("", [{"name": "max", "value": {"positiveInt": 2}}, {"name": "code", "value": {"code": "h"}},
+              {"name": "subject", "value": {"Reference": {"resourceType": "Patient", "id": "p1"}}}]),
+    ],
+)  # fmt: skip
+async def test_parameters_may_be_posted(observed, box, base, parameters):
+    path = f"{base}/Observation/$lastn"
+    body = {"resourceType": "Parameters", "parameter": parameters}
+    assert ids(await observed.post(path, json=body)) == ["h1", "h3", "w4"]
+    assert ids(await observed.post(f"{base}/Patient/p2/Observation/$lastn")) == ["q1"]
+    async with box.client_of() as person:  # it reads all the same
+        answer = await person.post(path, json=body, headers=bearer(role="reader"))
+        assert answer.status_code == 200
+    for odd in (
+        {"name": "max"}, {"name": "max", "valueRange": {"low": {}, "high": {}}}, {"valueCode": "h"},
+        {"name": "max", "valuePositiveInt": 2, "valueCode": "h"}, "x",
+    ):  # fmt: skip
+        outcome(await observed.post(path, json={"parameter": [odd]}), 400)
+    outcome(await observed.post(path, json={"parameter": "x"}), 400)
 
 
 @BASES
