@@ -23,9 +23,9 @@ from boxruntime.api.interactions.search import (
 from boxruntime.api.interactions.transaction import bundle
 from boxruntime.api.interactions.update import conditional_update, update
 from boxruntime.api.interactions.upsert import upsert
-from boxruntime.api.operations.convert_profiles import convert_profiles
 from boxruntime.api.operations import sequences
 from boxruntime.api.operations.capture import debug, extract_by
+from boxruntime.api.operations.convert_profiles import convert_profiles
 from boxruntime.api.operations.encryption import decrypt, encrypt_key
 from boxruntime.api.operations.front import front
 from boxruntime.api.operations.health import health

@@ -178,7 +178,11 @@ def _resources(call: Call, box: Box) -> list[dict[str, Any]]:
     cache = box.metadata.artefacts("capabilities")
     key = f"value {call.dialect}"
     known: _Made | None = cache.get(key)
-    if known is None or known.operations is not box.own_operations or known.profiles is not box.profiles:
+    if (
+        known is None
+        or known.operations is not box.own_operations
+        or known.profiles is not box.profiles
+    ):
         offered = box.routes.interactions[Dialect.FHIR]
         codes = [{"code": each.value} for each in _ON_TYPES if each in offered]
         parameters = _parameters_by_type(box.metadata, call.dialect)

@@ -5,6 +5,7 @@ Source: core specification, "Encryption of `secret` attributes".
 
 from __future__ import annotations
 
+import json
 import uuid
 
 import pytest
@@ -118,14 +119,22 @@ async def test_every_way_to_write_encrypts(vault):
         ),
         await client.post(f"/{name}?_id={fresh()}", json={"pin": WORD}),
         await client.put(f"/{name}?_id={id_}", json={"pin": WORD}),
+        await client.patch(f"/{name}/{id_}", json={"pin": WORD, "note": "merged"}),
+        await client.patch(
+            f"/fhir/{name}/{id_}",
+            content=json.dumps([{"op": "add", "path": "/tree", "value": {"leaf": WORD}}]),
+            headers={"Content-Type": "application/json-patch+json"},
+        ),
     ]
     for answer in answers:
         assert answer.status_code < 300, answer.text
         assert WORD not in answer.text
     history = await client.get(f"/{name}/_history?_count=50")
     assert WORD not in history.text
-    assert history.json()["total"] == 11
+    assert history.json()["total"] == 13
     assert (await client.get(f"/$decrypt/{name}/{id_}")).json()["pin"] == WORD
+    tree = (await client.get(f"/$decrypt/{name}/{id_}")).json()["tree"]
+    assert tree == {"leaf": WORD}
 
 
 async def test_what_was_read_can_be_written_again(vault):
