@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from boxruntime.fhir.json_text import decode_json
+from boxruntime.fhir.json_text import NumberRangeError, decode_sent, encode_json
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 from boxruntime.http.messages import RequestError
 from boxruntime.http.negotiation import Format, media_type, request_format
@@ -104,7 +104,7 @@ class Body:
         return self._is_json
 
     def value(self, also: Container[str] | None = None) -> Any:
-        """Return the parsed body; an empty one is {}. Raises OutcomeError 400 or 415.
+        """Return the parsed body; an empty one is {}. Raises OutcomeError 400, 415 or 422.
 
         `also`: media types beside the usual ones whose bodies are JSON.
         """
@@ -141,19 +141,28 @@ class Body:
             raise OutcomeError(Fault.UNSUPPORTED_MEDIA_TYPE, error.message) from None
         if declared is not Format.YAML:
             try:
-                value = decode_json(self.raw)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
+                value = decode_sent(self.raw)
+            except NumberRangeError:
+                raise _out_of_range() from None
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 if declared is Format.JSON:
                     raise OutcomeError(Fault.INVALID, "The body is not valid JSON.") from None
             else:
                 self._is_json = True
                 return value
         try:
-            return decode_yaml(self.raw.decode("utf-8"))
-        except UnicodeDecodeError:
+            # Once through JSON: what YAML can write and JSON cannot shall not get any further.
+            return decode_sent(encode_json(decode_yaml(self.raw.decode("utf-8"))))
+        except UnicodeError:
             raise OutcomeError(Fault.INVALID, "The body is not UTF-8.") from None
+        except NumberRangeError:
+            raise _out_of_range() from None
         except YamlError as error:
             raise OutcomeError(Fault.INVALID, f"The body is {error}.") from None
+
+
+def _out_of_range() -> OutcomeError:
+    return OutcomeError(Fault.UNPROCESSABLE, "A number is outside the range that can be stored.")
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -39,6 +39,7 @@ class Fault(Enum):
     PRECONDITION_FAILED = (412, "conflict", "conflict")
     MULTIPLE_MATCHES = (412, "multiple-matches", "multiple-matches")
     TOO_LARGE = (413, "too-costly", "too-costly")
+    URI_TOO_LONG = (414, "too-long", "too-long")
     UNSUPPORTED_MEDIA_TYPE = (415, "not-supported", "not-supported")
     UNPROCESSABLE = (422, "validationfail", "invalid")
     HEADER_TOO_LARGE = (431, "too-long", "too-long")

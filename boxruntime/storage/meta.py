@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from boxruntime.fhir.json_text import decode_json
+from boxruntime.fhir.json_text import decode_stored
 from boxruntime.storage.schema import CHANGES
 from boxruntime.storage.statements import quoted_table
 
@@ -36,7 +36,7 @@ async def load_all(
         f"SELECT id, resource::text AS resource FROM {quoted_table(resource_type)} {where} "
         "ORDER BY txid, id"
     )
-    documents = [(record["id"], decode_json(record["resource"])) for record in records]
+    documents = [(record["id"], decode_stored(record["resource"])) for record in records]
     return [
         {**document, "resourceType": resource_type, "id": id_}
         for id_, document in documents

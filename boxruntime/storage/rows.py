@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from boxruntime.fhir.json_text import decode_json
+from boxruntime.fhir.json_text import decode_stored
 
 if TYPE_CHECKING:
     import asyncpg
@@ -51,7 +51,7 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
 
     def resource(self) -> dict[str, Any]:
         """Return the whole resource in Aidbox format: a new top level, shared below."""
-        document = self.document if self.document is not None else decode_json(self.text or "{}")
+        document = self.document if self.document is not None else decode_stored(self.text or "{}")
         if not isinstance(document, dict):
             document = {}  # written by SQL; the columns are a resource all the same
         meta = document.get("meta")

@@ -53,8 +53,11 @@ BODIES = [
     (b'{"contained": [5]}', 422), (b'{"contained": [{"resourceType": "Zzz"}]}', 422), (b'{"contained": 5}', 422),
     (b'{"link": [{"other": {"reference": 5}, "type": "seealso"}]}', 422),
     (b'{"extension": [{"url": "urn:x", "valueDecimal": 1e999999999}]}', 422),
-    (b'{"multipleBirthInteger": 1e999999999}', 422), (b'{"active": 1e99999999999999999999}', 400),
-    (b'{"extension": [{"url": "urn:x", "valueDecimal": ' + b"9" * 200_000 + b"}]}", 400),
+    (b'{"multipleBirthInteger": 1e999999999}', 422), (b'{"active": 1e99999999999999999999}', 422),
+    (b'{"extension": [{"url": "urn:x", "valueDecimal": ' + b"9" * 200_000 + b"}]}", 422),
+    (b'{"extension": [{"url": "urn:x", "valueDecimal": 1e1001}]}', 422),
+    (b'{"extension": [{"url": "urn:x", "valueDecimal": 0e-1001}]}', 422),
+    (b'{"active": Infinity}', 400), (b'\xef\xbb\xbf{"active": true}', 400), (b'{"active": true}\x00', 400), (b"/**/{}", 400),
 ]  # fmt: skip
 
 
@@ -75,7 +78,7 @@ async def test_bodies(box, base, number):
 async def test_bodies_inside_of_bundles(box, base, kind):
     before = await rows(box)
     for body, expected in BODIES:
-        if expected == 400 or b"99999999999" in body or b"999999999}" in body:
+        if expected == 400 or b"99999999999" in body or b"999999999}" in body or b"1001}" in body:
             continue
         bundle = (
             b'{"type":"%b","entry":[{"request":{"method":"POST","url":"Patient"},"resource":%b}]}'
@@ -98,7 +101,7 @@ async def test_bodies_inside_of_bundles(box, base, kind):
         b"/fhir/Patient/a%2fb", b"/fhir/Patient/a%2Fb", b"/fhir/Patient/%5cx", b"/fhir/Patient/a\\b",
         b"/fhir/Patient/%00", b"/fhir/Patient/a%0d%0ab", b"/fhir/Patient/%ff", b"/fhir/Patient/%C0%AF",
         b"/fhir/Patient/%7f", b"fhir/Patient", b"/fhir/Patient?a=%ff", b"/fhir/Patient?a=%00",
-        b"/fhir/Patient//", b"/fhir/Patient/" + b"x" * 40_000,
+        b"/fhir/Patient//",
     ],
 )  # fmt: skip
 async def test_path_tricks(box, target):

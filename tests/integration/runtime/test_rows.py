@@ -228,3 +228,24 @@ async def test_the_fast_rendering_agrees_with_the_slow_one(box):
         slow = (await box.client.get(f"/Patient/{id_}?_pretty=true")).json()
         assert fast == slow
         assert list(fast)[:3] == list(slow)[:3] == ["resourceType", "id", "meta"]
+
+
+async def test_numbers_of_any_length_written_by_sql_are_served(box):
+    id_ = fresh()
+    digits = "7" * 5000
+    await box.sql(
+        "INSERT INTO patient (id, txid, status, resource) VALUES "
+        "($1, nextval('transaction_id_seq'), 'created', $2)",
+        id_,
+        f'{{"extension": [{{"url": "urn:x", "valueDecimal": {digits}}}]}}',
+    )
+    for path in (f"/fhir/Patient/{id_}", f"/Patient/{id_}", f"/fhir/Patient?_id={id_}"):
+        answer = await box.client.get(path)
+        assert answer.status_code == 200
+        assert digits in answer.text
+    yaml = await box.client.get(f"/fhir/Patient/{id_}?_format=yaml")
+    assert digits in yaml.text
+    # A number that grows when it is written out is refused: 8 bytes would come back as 131 kB.
+    short = b'{"extension": [{"url": "urn:x", "valueDecimal": 1e131000}]}'
+    for media, body in (("application/json", short), ("text/yaml", short)):
+        assert (await box.raw("POST", b"/fhir/Patient", {"content-type": media}, body))[0] == 422
