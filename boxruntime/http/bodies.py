@@ -6,6 +6,7 @@ Source: core specification, "HTTP surface".
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from boxruntime.http.messages import RequestError, Response
@@ -48,9 +49,20 @@ def packed(response: Response, request_headers: Mapping[bytes, bytes]) -> Respon
     if len(response.body) < GZIP_FROM_BYTES:
         return response
     accepted = request_headers.get(b"accept-encoding")
-    if accepted is None or b"gzip" not in accepted:
+    if accepted is None or not _takes_gzip(accepted):
         return response
     packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP)
     body = packer.compress(response.body) + packer.flush()
     headers = [*response.headers, (b"content-encoding", b"gzip"), (b"vary", b"accept-encoding")]
     return Response(response.status, headers, body)
+
+
+@lru_cache(maxsize=256)
+def _takes_gzip(accepted: bytes) -> bool:
+    """Tell whether an Accept-Encoding header allows gzip (RFC 9110, 12.5.3)."""
+    for entry in accepted.lower().split(b","):
+        name, _, parameters = entry.partition(b";")
+        if name.strip() in {b"gzip", b"x-gzip"}:
+            key, _, value = parameters.partition(b"=")
+            return key.strip() != b"q" or value.strip().rstrip(b"0.") != b""
+    return False

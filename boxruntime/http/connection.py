@@ -383,9 +383,8 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Answer `status` and close; after it nothing that arrives is looked at."""
-        text = _REASONS[status].encode()
-        plain = [(b"content-type", b"text/plain; charset=utf-8")]
-        self._refuse_with(Response(status.value, plain, text))
+        error = RequestError(status.value, _REASONS[status])
+        self._refuse_with(self.application.refuse(self._url.partition(b"?")[0], error))
 
     def _refuse_body(self, error: RequestError) -> None:
         self._refuse_with(self.application.refuse(self._path, error))

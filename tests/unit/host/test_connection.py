@@ -153,6 +153,7 @@ async def test_head_is_counted_over_many_pieces(connection):
     for _ in range(MAX_HEAD_BYTES // 1000 + 2):
         connection.data_received(b"x: " + b"a" * 995 + b"\r\n")
     assert connection.transport.written.startswith(b"HTTP/1.1 431")
+    assert b"x-path: /" in connection.transport.written  # the application says how
     assert connection.refused
 
 

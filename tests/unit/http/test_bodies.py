@@ -53,3 +53,15 @@ def test_large_answers_are_packed_for_those_who_ask():
         (b"vary", b"accept-encoding"),
     ]
     assert packed(large, {}) is large
+
+
+@pytest.mark.parametrize(
+    ("accepted", "takes"),
+    [
+        (b"gzip", True), (b"GZIP", True), (b"br;q=1, gzip;q=0.1", True), (b"gzip ; q=1.0", True), (b"x-gzip", True),
+        (b"gzip;q=0", False), (b"gzip; q=0.000", False), (b"br", False), (b"*", False), (b"", False), (b"nogzip", False),
+    ],
+)  # fmt: skip
+def test_gzip_is_for_those_who_allow_it(accepted, takes):
+    large = Response(200, [], b"x" * 5000)
+    assert (packed(large, {b"accept-encoding": accepted}) is not large) == takes
