@@ -170,8 +170,21 @@ class Database:
             # A table was changed behind our back (DDL); the statement did not run.
             link.forget_statements()
             return await link.run(sql, *parameters)
+        except RETRYABLE:
+            return await self._run_again(link, sql, *parameters)
         finally:
             self._release(link)
+
+    async def _run_again(self, link: _Link, sql: str, *parameters: Any) -> list[asyncpg.Record]:
+        """Run a statement that lost a deadlock: it was rolled back, and the winner goes on."""
+        for attempt in range(1, MAX_ATTEMPTS):
+            await asyncio.sleep(0.005 * 3**attempt)
+            try:
+                return await link.run(sql, *parameters)
+            except RETRYABLE:
+                if attempt == MAX_ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
 
     async def run_planned(self, sql: str, *parameters: Any) -> list[asyncpg.Record]:
         """Run one statement as `run` does, planned for its parameters."""

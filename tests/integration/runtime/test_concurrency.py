@@ -8,6 +8,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 
+import pytest
+
+from tests.fixtures_box import connect
 from tests.integration.runtime.making import OAK, entry, fresh, outcome, transaction
 
 
@@ -209,3 +212,31 @@ async def test_a_large_transaction_lets_others_have_their_turn(box):
     assert (await transaction).status_code == 200
     # Without turns it is 3 or 4: one each time the transaction waits for the database.
     assert answered > 20
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_a_single_write_that_loses_a_deadlock_is_run_again(box, method):
+    """People change tables by SQL and lock them in other orders than the box does."""
+    id_ = fresh()
+    made = await box.client.put(f"/Patient/{id_}", json=OAK)
+    version = int(made.json()["meta"]["versionId"])
+    other = await connect(box.environment)
+    try:
+        await other.execute("BEGIN")
+        await other.execute(
+            "INSERT INTO patient_history (id, txid, status, resource) VALUES ($1, $2, 'created', '{}')",
+            id_,
+            version,
+        )
+        more = {"json": OAK} if method == "PUT" else {}
+        write = asyncio.create_task(box.client.request(method, f"/Patient/{id_}", **more))
+        await asyncio.sleep(0.3)  # it holds the row and waits for its place in the history
+        await other.execute("UPDATE patient SET ts = ts WHERE id = $1", id_)
+        await other.execute("ROLLBACK")
+        answer = await write
+    finally:
+        await other.close()
+    assert answer.status_code == 200
+    rows = await versions_of(box, id_)
+    last = "updated" if method == "PUT" else "deleted"
+    assert [row["status"] for row in rows] == ["created", last]
