@@ -36,6 +36,7 @@ class Statements(msgspec.Struct, frozen=True):
     create_fresh_many: str
     create_many: str
     update: str
+    update_many: str
     delete: str
     forget: str
     versions: str
@@ -77,6 +78,9 @@ def statements_for(resource_type: str, *, keeps_history: bool = True) -> Stateme
         f", kept AS (INSERT INTO {history} ({row}) SELECT old.* FROM old, stamp)"
         if keeps_history
         else ""
+    )
+    keep_many = (
+        f", kept AS (INSERT INTO {history} ({row}) SELECT old.* FROM old)" if keeps_history else ""
     )
     keep_deleted = (
         f", gone AS (INSERT INTO {history} ({row}) SELECT old.id, stamp.txid, stamp.ts, old.cts, "
@@ -144,6 +148,18 @@ def statements_for(resource_type: str, *, keeps_history: bool = True) -> Stateme
             "RETURNING t.txid, t.ts, t.cts, t.status::text AS status) "
             "SELECT old.txid AS old_txid, new.txid, new.ts, new.cts, new.status "
             "FROM old LEFT JOIN new ON true"
+        ),
+        # $1 ids, each once, $2 txid, $3 ts, $4 documents; answers the ids that exist
+        update_many=(
+            "WITH sent AS MATERIALIZED (SELECT * FROM unnest($1::text[], $4::text[]) "
+            "AS sent(id, document)), "
+            f"old AS MATERIALIZED (SELECT {row} FROM {table} WHERE id = ANY($1::text[]) "
+            "ORDER BY id FOR UPDATE), "
+            f"stamp AS MATERIALIZED (SELECT old.id, {txid.format(before='old.txid')} AS txid, "
+            f"{ts.format(before='old.txid')} AS ts FROM old)"
+            f"{keep_many} UPDATE {table} AS t SET txid = stamp.txid, ts = stamp.ts, "
+            "status = 'updated', resource = sent.document::jsonb FROM stamp JOIN sent USING (id) "
+            "WHERE t.id = stamp.id RETURNING t.id, t.txid, t.ts, t.cts, t.status::text AS status"
         ),
         # $1 id, $2 txid, $3 ts, $4 accepted versions or NULL
         delete=(

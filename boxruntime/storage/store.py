@@ -12,10 +12,13 @@ from boxruntime.fhir.json_text import encode_json
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
 from boxruntime.storage.rows import Stored, document_of, stored_from, written
 from boxruntime.storage.statements import Statements, statements_for
+from boxruntime.storage.versions import Page, Slice, read_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
+
+    import asyncpg
 
     from boxruntime.storage.database import Runner
     from boxruntime.storage.shared_statements import SharedStatements
@@ -30,29 +33,6 @@ class Stamp(NamedTuple):
 
     txid: int
     ts: datetime
-
-
-class Slice(NamedTuple):
-    """Which versions of a history are asked for.
-
-    `since` and `before`: written at or after, and before; `after_txid`: a higher version;
-    `current_from`: not replaced or deleted by this moment yet.
-    """
-
-    limit: int
-    offset: int
-    after_txid: int | None = None
-    since: datetime | None = None
-    before: datetime | None = None
-    current_from: datetime | None = None
-
-
-class Page(NamedTuple):
-    """A slice of versions, the number there are in all, and the newest txid among those."""
-
-    rows: list[Stored]
-    total: int
-    newest: int
 
 
 class Store:
@@ -148,52 +128,8 @@ class Store:
     async def _versions(
         self, resource_types: Sequence[str], slice_: Slice, id_: str | None
     ) -> Page:
-        if not resource_types:
-            return Page([], 0, 0)
-        source, parameters = self._version_source(resource_types, slice_, id_)
-        (counted,) = await self.runner.run(
-            f"SELECT count(*) AS total, coalesce(max(txid), 0) AS newest FROM ({source}) AS counted",
-            *parameters,
-        )
-        rows = await self.runner.run(
-            f"SELECT * FROM ({source}) AS every ORDER BY txid DESC, resource_type, id "
-            f"LIMIT {int(slice_.limit)} OFFSET {int(slice_.offset)}",
-            *parameters,
-        )
-        return Page([stored_from(row) for row in rows], counted["total"], counted["newest"])
-
-    def _version_source(
-        self, resource_types: Sequence[str], slice_: Slice, id_: str | None
-    ) -> tuple[str, list[Any]]:
-        """Return a SELECT of the versions that the slice is cut from, and its parameters."""
-        conditions: list[str] = []
-        parameters: list[Any] = []
-        for clause, value in (
-            ("v.id = ${}", id_),
-            ("v.txid > ${}", slice_.after_txid),
-            ("v.ts >= ${}", slice_.since),
-            ("v.ts < ${}", slice_.before),
-        ):
-            if value is not None:
-                parameters.append(value)
-                conditions.append(clause.format(len(parameters)))
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        selects = []
-        for name in resource_types:
-            statements = self._sql(name)
-            select = f"{statements.versions}{where}"
-            if slice_.current_from is not None:
-                # A version is current until its successor; a later one than the period began
-                # replaces it, so it was current in the period unless that came before.
-                parameters.append(slice_.current_from)
-                select += (
-                    f"{' AND' if where else ' WHERE'} NOT EXISTS (SELECT 1 FROM "
-                    f"({statements.versions}) AS w WHERE w.id = v.id AND w.txid > v.txid "
-                    f"AND w.ts <= ${len(parameters)}) AND (v.status <> 'deleted' "
-                    f"OR v.ts > ${len(parameters)})"
-                )
-            selects.append(f"({select})")
-        return " UNION ALL ".join(selects), parameters
+        sources = [self._sql(name).versions for name in resource_types]
+        return await read_page(self.runner, sources, slice_, id_)
 
     # Writing
 
@@ -226,21 +162,43 @@ class Store:
         self, resource_type: str, resources: Sequence[tuple[str, dict[str, Any]]]
     ) -> list[Stored | None]:
         """Insert resources of one type in one statement, in a transaction; None = id in use."""
+        return await self._write_many(resource_type, resources, replaces=False)
+
+    async def replace_many(
+        self, resource_type: str, resources: Sequence[tuple[str, dict[str, Any]]]
+    ) -> list[Stored | None]:
+        """Replace resources of one type, or create those that do not exist, in a transaction.
+
+        Every id stands once. None = somebody created it between the two statements.
+        """
+        return await self._write_many(resource_type, resources, replaces=True)
+
+    async def _write_many(
+        self, resource_type: str, resources: Sequence[tuple[str, dict[str, Any]]], *, replaces: bool
+    ) -> list[Stored | None]:
         if self._stamp is None:
-            raise AssertionError("create_many belongs in a transaction")
+            raise AssertionError("writing many belongs in a transaction")
+        statements = self._sql(resource_type)
         documents = [document_of(resource) for _, resource in resources]
-        texts = [encode_json(document).decode() for document in documents]
-        records = await self.runner.run(
-            self._sql(resource_type).create_many,
-            [id_ for id_, _ in resources],
-            self._stamp.txid,
-            self._stamp.ts,
-            texts,
-        )
-        made = {record["id"]: record for record in records}
+        texts = {
+            id_: encode_json(document).decode()
+            for (id_, _), document in zip(resources, documents, strict=True)
+        }
+        made: dict[str, asyncpg.Record] = {}
+        for statement in (
+            (statements.update_many, statements.create_many)
+            if replaces
+            else (statements.create_many,)
+        ):
+            left = {id_: text for id_, text in texts.items() if id_ not in made}
+            if left:
+                records = await self.runner.run(
+                    statement, list(left), self._stamp.txid, self._stamp.ts, list(left.values())
+                )
+                made.update((record["id"], record) for record in records)
         return [
-            written(resource_type, id_, made[id_], document, text) if id_ in made else None
-            for (id_, _), document, text in zip(resources, documents, texts, strict=True)
+            written(resource_type, id_, made[id_], document, texts[id_]) if id_ in made else None
+            for (id_, _), document in zip(resources, documents, strict=True)
         ]
 
     async def update(
@@ -374,4 +332,4 @@ def version_mismatch(dialect: Dialect) -> OutcomeError:
     return OutcomeError(fault, Issue(message=VERSION_MISMATCH))
 
 
-__all__ = ["Page", "Slice", "Stamp", "Store", "version_mismatch"]
+__all__ = ["Stamp", "Store", "version_mismatch"]

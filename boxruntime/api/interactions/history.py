@@ -18,7 +18,7 @@ from boxruntime.api.render import etag, render_resource
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 from boxruntime.fhir.search.values import MalformedValueError, date_range
 from boxruntime.storage.rows import Stored, instant
-from boxruntime.storage.store import Page, Slice
+from boxruntime.storage.versions import Page, Slice
 
 if TYPE_CHECKING:
     from boxruntime.api.box import Box

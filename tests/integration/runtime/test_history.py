@@ -190,3 +190,24 @@ async def test_links_keep_the_other_parameters(box, base):
     (following,) = [link["url"] for link in body["link"] if link["relation"] == "next"]
     assert following.startswith(f"http://box.test{base}/Patient/{id_}/_history?")
     assert "_since=2020-01-01" in following
+
+
+@BASES
+async def test_a_poller_that_goes_on_from_the_tag_starts_nowhere_anew(box, base):
+    """The tag is the highest version of all, whatever the parameters leave of them."""
+    id_ = fresh()
+    for _ in range(3):
+        version = (await box.client.put(f"/Patient/{id_}", json=OAK)).json()["meta"]["versionId"]
+    tag = f'W/"{version}"' if base else version
+    path = f"{base}/Patient/{id_}/_history"
+    for query in ("", f"?_txid={version}", "?_since=2099-01-01", "?_at=2010-01-01", "?_count=0"):
+        answer = await box.client.get(path + query)
+        assert (answer.status_code, answer.headers["etag"]) == (200, tag)
+        again = await box.client.get(path + query, headers={"If-None-Match": tag})
+        assert (again.status_code, again.content) == (304, b"")
+    everything = await box.client.get(f"{base}/Patient/_history?_txid={version}")
+    assert everything.json()["total"] == 0
+    assert int(everything.headers["etag"].strip('W/"')) >= int(version)
+    await box.client.delete(f"/Patient/{id_}")
+    polled = await box.client.get(f"{path}?_txid={version}", headers={"If-None-Match": tag})
+    assert [item["request"]["method"] for item in polled.json()["entry"]] == ["DELETE"]
