@@ -18,7 +18,7 @@ from boxruntime.access.portal import ISSUER
 from boxruntime.access.principal import ANONYMOUS, Kind
 from boxruntime.api.call import Body, Call
 from boxruntime.api.cors import cors_headers, is_preflight, preflight
-from boxruntime.api.dispatch import authorize
+from boxruntime.api.dispatch import authorize, no_route
 from boxruntime.api.interactions.binary import takes_any_accept
 from boxruntime.api.render import render_error, render_result
 from boxruntime.api.routing import type_of
@@ -39,8 +39,10 @@ _FAULTS = {
     400: Fault.INVALID,
     406: Fault.NOT_ACCEPTABLE,
     413: Fault.TOO_LARGE,
+    414: Fault.URI_TOO_LONG,
     415: Fault.UNSUPPORTED_MEDIA_TYPE,
     431: Fault.HEADER_TOO_LARGE,
+    503: Fault.TRANSIENT,
 }
 _OVERRIDES = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -48,6 +50,7 @@ _OWN_MEDIA = frozenset({b"/_logs", b"/$encrypt-key", b"/%24encrypt-key"})
 """Paths whose answers have a media type of their own, so that any Accept will do."""
 _GONE = 499
 """In the log only: the client went away before it was answered (as nginx says)."""
+_RETRY_AFTER = (b"retry-after", b"1")
 _process = os.urandom(5).hex()
 _numbers = count(1)
 
@@ -91,6 +94,7 @@ async def _respond(
     dialect = Dialect.FHIR if _is_fhir(request.path) else Dialect.AIDBOX
     extra = [(b"x-request-id", request_id.encode("latin-1"))]
     format_ = Format.JSON
+    query: list[tuple[str, str]] = []
     try:
         query = parse_query(request.query) if request.query else []
         wanted = next((value for name, value in reversed(query) if name == "_format"), None)
@@ -133,8 +137,9 @@ async def _respond(
         response.headers.extend(extra)
         return response
     if failure.fault is Fault.TRANSIENT:
-        extra.append((b"retry-after", b"1"))
-    return render_error(runtime.box.metadata, failure, dialect, format_, extra)
+        extra.append(_RETRY_AFTER)
+    pretty = ("_pretty", "true") in query
+    return render_error(runtime.box.metadata, failure, dialect, format_, extra, pretty=pretty)
 
 
 def refuse(path: bytes, error: RequestError, log: EventLog) -> Response:
@@ -142,7 +147,9 @@ def refuse(path: bytes, error: RequestError, log: EventLog) -> Response:
     request_id = f"{_process}-{next(_numbers):x}"
     begin(log, request_id, "", path, b"", "", {}).end(error.status)
     dialect = Dialect.FHIR if _is_fhir(path) else Dialect.AIDBOX
-    return render_error(None, _failure(error), dialect, Format.JSON)
+    failure = _failure(error)
+    later = [_RETRY_AFTER] if failure.fault is Fault.TRANSIENT else []
+    return render_error(None, failure, dialect, Format.JSON, later)
 
 
 def _failure(error: RequestError) -> OutcomeError:
@@ -164,7 +171,7 @@ async def _answer(
 ) -> Response:
     box = runtime.box
     if len(request.path) + len(request.query) > MAX_TARGET_BYTES:
-        raise RequestError(400, "The URL is too long.")
+        raise RequestError(414, "The URL is too long.")
     segments = split_path(request.path)
     if segments[:1] == ("fhir",):
         dialect = Dialect.FHIR  # however it was encoded
@@ -193,7 +200,10 @@ async def _answer(
         resource_type=found[1].get("type") if found else type_of(inner),
     )
     if found is None:
-        raise _no_route(box, dialect, method, inner, extra)
+        failure, methods = no_route(box, dialect, method, inner)
+        if methods:
+            extra.append((b"allow", ", ".join(methods).encode()))
+        raise failure
     route, parameters = found
     call = Call(
         route=route,
@@ -254,24 +264,6 @@ def _origin(url: str) -> tuple[str, str] | None:
     except ValueError:
         return None
     return parts.scheme, parts.netloc.lower()
-
-
-def _no_route(
-    box: Box,
-    dialect: Dialect,
-    method: str,
-    segments: tuple[str, ...],
-    extra: list[tuple[bytes, bytes]],
-) -> OutcomeError:
-    methods = box.routes.methods(dialect, segments)
-    if methods and (segments or method not in {"GET", "HEAD"}):
-        extra.append((b"allow", ", ".join(methods).encode()))
-        return OutcomeError(
-            Fault.METHOD_NOT_ALLOWED, f"This route knows only {', '.join(methods)}."
-        )
-    if segments and segments[0] not in box.metadata.resource_types:
-        return OutcomeError(Fault.NOT_FOUND, "The resource type or route does not exist.")
-    return OutcomeError(Fault.NOT_FOUND, "The route does not exist.")
 
 
 def _bug(request_id: str) -> OutcomeError:

@@ -84,7 +84,12 @@ def placed(box: Box, error: OutcomeError, index: int, dialect: Dialect) -> Outco
         inner = issue.expression
         if inner is None and issue.type_name is not None:
             inner = render_expression(box.metadata, issue, dialect)
-        rest = "" if inner is None else ".resource" + inner[len(issue.type_name or "") :]
+        # A place without a type was in a Bundle inside of this one.
+        rest = (
+            ""
+            if inner is None or issue.type_name is None
+            else (".resource" + inner[len(issue.type_name) :])
+        )
         issues.append(
             msgspec.structs.replace(
                 issue,

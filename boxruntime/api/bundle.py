@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from boxruntime.api.call import Body, Call, Interaction, Result
-from boxruntime.api.dispatch import authorize
-from boxruntime.api.render import error_outcome, etag, is_quiet, location, render_resource
+from boxruntime.api.dispatch import authorize, no_route
+from boxruntime.api.render import (
+    error_outcome,
+    etag,
+    is_quiet,
+    location,
+    preferred_return,
+    render_resource,
+    success_outcome,
+)
 from boxruntime.api.routing import type_of
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
 from boxruntime.http.messages import RequestError
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
 
     from boxruntime.api.box import Box
 
+_ENDS = frozenset({"", "/", "?"})  # what may follow a whole base
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 MAX_ENTRIES = 100_000
 _HEADERS = {
@@ -33,7 +42,7 @@ _HEADERS = {
     "ifNoneMatch": b"if-none-match",
     "ifModifiedSince": b"if-modified-since",
 }
-_PASSED_ON = (b"aidbox-validation-skip",)
+_PASSED_ON = (b"aidbox-validation-skip", b"prefer")
 
 
 class Entry(msgspec.Struct, kw_only=True):
@@ -44,6 +53,8 @@ class Entry(msgspec.Struct, kw_only=True):
     call: Call
     id: str | None = None
     """The id that it will create under; known beforehand for references."""
+    target: str | None = None
+    """The resource that it will be about, as "Type/id"; None if only its turn tells."""
     searched: bool = False
     """Its condition was searched before anything was written, and found `found`."""
     found: str | None = None
@@ -87,27 +98,33 @@ def read_entry(
     url = request.get("url") if isinstance(request, dict) else None
     if not isinstance(request, dict) or method not in METHODS or not isinstance(url, str):
         raise OutcomeError(Fault.UNPROCESSABLE, "An entry needs request.method and request.url.")
-    path, _, query = _relative(url, outer).encode().partition(b"?")
+    path, _, query = _relative(url, box).encode().partition(b"?")
     try:
-        segments = split_path(b"/" + path.lstrip(b"/"))
+        segments = split_path(b"/" + path)
         pairs = parse_query(query)
     except RequestError as error:
         raise OutcomeError(Fault.INVALID, error.message) from None
-    found = box.routes.find(outer.dialect, method, segments)
+    dialect = outer.dialect
+    found = box.routes.find(dialect, method, segments)
+    if found is None and segments and dialect is Dialect.FHIR:
+        # An entry may address any endpoint, also those that are at root only.
+        found = box.routes.find_root_only(method, segments)
+        if found is not None:
+            dialect = Dialect.AIDBOX
     authorize(
         box,
         outer.principal,
         route=found[0] if found else None,
-        dialect=outer.dialect,
+        dialect=dialect,
         method=method,
         resource_type=found[1].get("type") if found else type_of(segments),
     )
     if found is None:
-        raise OutcomeError(Fault.NOT_FOUND, "The route does not exist.")
+        raise no_route(box, dialect, method, segments)[0]
     route, parameters = found
     if route.interaction is Interaction.BUNDLE:
         raise OutcomeError(Fault.UNPROCESSABLE, "A Bundle cannot contain a batch or transaction.")
-    prefix = "/fhir/" if outer.dialect is Dialect.FHIR else "/"
+    prefix = "/fhir/" if dialect is Dialect.FHIR else "/"
     full_url = entry.get("fullUrl")
     return Entry(
         index=index,
@@ -115,7 +132,7 @@ def read_entry(
         call=Call(
             route=route,
             method=method,
-            dialect=outer.dialect,
+            dialect=dialect,
             uri=prefix + "/".join(segments),
             parameters=parameters,
             query=pairs,
@@ -129,15 +146,21 @@ def read_entry(
     )
 
 
-def _relative(url: str, outer: Call) -> str:
-    for prefix in (outer.base + "/", "/"):
-        url = url.removeprefix(prefix)
-    return url.removeprefix("fhir/")
+def _relative(url: str, box: Box) -> str:
+    """Return what follows the base: "/fhir/Patient/p?x=1" and "<base>/Patient/p?x=1" alike."""
+    for base in box.authorities.values():
+        if url.startswith(base) and url[len(base) : len(base) + 1] in _ENDS:
+            url = url.removeprefix(base)
+            break
+    url = url.removeprefix("/")
+    if url.startswith("fhir") and url[4:5] in _ENDS:
+        url = url[4:].removeprefix("/")
+    return url
 
 
 def _entry_headers(outer: Call, request: dict[str, Any]) -> dict[bytes, bytes]:
     headers = {
-        header: str(request[name]).encode("latin-1", "replace")
+        header: str(request[name]).encode()
         for name, header in _HEADERS.items()
         if isinstance(request.get(name), str | int)
     }
@@ -166,32 +189,42 @@ def _entry_body(outer: Call, method: str, entry: dict[str, Any]) -> Body:
     return Body(value=resource, within=outer.body)
 
 
-def render_entry(box: Box, entry: Entry) -> dict[str, Any]:
-    """Return the response entry of a result."""
+def render_entry(box: Box, entry: Entry, dialect: Dialect) -> dict[str, Any]:
+    """Return the response entry of a result, in the form of the Bundle's dialect."""
     call, result = entry.call, entry.result
     if result is None:
         raise AssertionError("the entry did not run")
-    rendered: dict[str, Any] = {}
-    stored = result.stored
     status = 204 if is_quiet(call, result) else result.status
+    preference = preferred_return(call.header(b"prefer")) if result.is_write else None
     response: dict[str, Any] = {"status": str(status)}
+    rendered: dict[str, Any] = {}
+    if preference == "OperationOutcome":
+        response["outcome"] = success_outcome(dialect)
+    elif preference != "minimal" and status not in {204, 304} and call.method != "HEAD":
+        resource = _shown(box, call, result)
+        if resource is not None:
+            rendered["resource"] = resource
+    stored = result.stored
     if stored is not None:
-        if status not in {204, 304} and call.method != "HEAD":
-            rendered["resource"] = (
-                render_resource(box.metadata, stored, call.dialect)
-                if result.value is None
-                else result.value
-            )
         response["location"] = (
             location(call, stored)
-            if call.dialect is Dialect.FHIR
+            if dialect is Dialect.FHIR
             else f"/{stored.resource_type}/{stored.id}/_history/{stored.txid}"
         )
-        response["etag"] = etag(stored, call.dialect)
+        response["etag"] = etag(stored, dialect)
         response["lastModified"] = instant(stored.ts)
-    elif result.value is not None and status != 204:
-        rendered["resource"] = result.value
-    return _with_status(rendered, response, call.dialect, status)
+    return _with_status(rendered, response, dialect, status)
+
+
+def _shown(box: Box, call: Call, result: Result) -> Any:
+    """Return what stands in `resource`: the resource, any other value, or bytes as a Binary."""
+    if result.raw is not None:
+        named = dict(result.headers).get(b"content-type", b"application/octet-stream")
+        data = base64.b64encode(result.raw).decode()
+        return {"resourceType": "Binary", "contentType": named.decode("latin-1"), "data": data}
+    if result.value is not None or result.stored is None:
+        return result.value
+    return render_resource(box.metadata, result.stored, call.dialect)
 
 
 def render_failure(box: Box, dialect: Dialect, error: OutcomeError) -> dict[str, Any]:

@@ -106,14 +106,17 @@ async def find_one_to_change(call: Call, box: Box, condition: Condition) -> str 
     return match.id
 
 
-async def lock_matches(box: Box, matches: Sequence[Match]) -> None:
+async def lock_matches(
+    box: Box, matches: Sequence[Match], *, also: Sequence[tuple[str, str]] = ()
+) -> None:
     """Lock matches that will be changed: each must still be what met the criteria.
 
-    Raises LostRaceError if another write came between; another attempt searches again.
+    `also`: type and id of other rows to be locked, in one order with them. Raises LostRaceError
+    if another write came between; another attempt searches again.
     """
     wanted: dict[str, list[str]] = {}
-    for match in matches:
-        wanted.setdefault(match.type, []).append(match.id)
+    for resource_type, id_ in (*also, *((match.type, match.id) for match in matches)):
+        wanted.setdefault(resource_type, []).append(id_)
     locked = await box.store.lock(wanted)
     if any(locked.get((match.type, match.id)) != match.txid for match in matches):
         raise LostRaceError

@@ -78,6 +78,19 @@ def may_see(call: Call, box: Box, resource_type: str) -> bool:
     return True
 
 
+def no_route(
+    box: Box, dialect: Dialect, method: str, segments: tuple[str, ...]
+) -> tuple[OutcomeError, list[str]]:
+    """Return the failure of a request that no route fits, and the methods that its path knows."""
+    methods = box.routes.methods(dialect, segments)
+    if methods and (segments or method not in {"GET", "HEAD"}):
+        message = f"This route knows only {', '.join(methods)}."
+        return OutcomeError(Fault.METHOD_NOT_ALLOWED, message), methods
+    if segments and segments[0] not in box.metadata.resource_types:
+        return OutcomeError(Fault.NOT_FOUND, "The resource type or route does not exist."), []
+    return OutcomeError(Fault.NOT_FOUND, "The route does not exist."), []
+
+
 async def run(call: Call, box: Box) -> Result:
     """Authorize a call and run it. Raises OutcomeError."""
     authorize_type(call, box, call.parameters.get("type"))

@@ -28,29 +28,29 @@ def relative_targets(entries: list[Entry], rewrite: dict[str, str]) -> None:
     """Let relative references mean the entries under the same root, in place.
 
     In an entry with fullUrl <root>/Type/id, "Patient/p" also means the entry with fullUrl
-    <root>/Patient/p. All entries share `rewrite`; one that has a root gets its own.
+    <root>/Patient/p. All entries share `rewrite`; those under one root share another one.
     """
     roots: dict[str, dict[str, str]] = {}
     for url, target in rewrite.items():
         found = _ABSOLUTE.fullmatch(url)
         if found is not None and found["reference"] != target:
             roots.setdefault(found["root"], {})[found["reference"]] = target
+    # One mapping a root, not one an entry: 10,000 entries have 10,000 targets.
+    merged = {root: {**targets, **rewrite} for root, targets in roots.items()}
     for entry in entries:
         found = _ABSOLUTE.fullmatch(entry.full_url or "")
-        if found is not None and found["root"] in roots:
-            own = {**roots[found["root"]], **rewrite}
-            entry.call = msgspec.structs.replace(entry.call, rewrite=own)
+        if found is not None and found["root"] in merged:
+            entry.call = msgspec.structs.replace(entry.call, rewrite=merged[found["root"]])
 
 
-def refers_to(value: Any, urls: set[str]) -> bool:
-    """Tell whether an Aidbox-format document refers to one of the URLs."""
+def has_query(value: Any) -> bool:
+    """Tell whether a FHIR document has a reference with a question mark."""
     if isinstance(value, dict):
         return any(
-            (key in {"uri", "reference"} and isinstance(item, str) and item in urls)
-            or refers_to(item, urls)
+            "?" in item if isinstance(item, str) and key == "reference" else has_query(item)
             for key, item in value.items()
         )
-    return isinstance(value, list) and any(refers_to(item, urls) for item in value)
+    return isinstance(value, list) and any(map(has_query, value))
 
 
 async def fill_queries(

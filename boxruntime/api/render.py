@@ -75,7 +75,7 @@ def render_result(metadata: Metadata, call: Call, result: Result, format_: Forma
         return Response(result.status, headers, result.raw)
     value = result.value
     if result.is_write:
-        preference = _preferred_return(call.header(b"prefer"))
+        preference = preferred_return(call.header(b"prefer"))
         if preference == "minimal":
             return Response(result.status, headers)
         if preference == "OperationOutcome":
@@ -135,7 +135,8 @@ def http_date(seconds: int) -> bytes:
     ).encode()
 
 
-def _preferred_return(prefer: str | None) -> str | None:
+def preferred_return(prefer: str | None) -> str | None:
+    """Return what a Prefer header asks for: minimal, representation, OperationOutcome or None."""
     if not prefer:
         return None
     for item in prefer.replace(";", ",").split(","):
@@ -237,9 +238,10 @@ def render_error(
     dialect: Dialect,
     format_: Format,
     headers: list[tuple[bytes, bytes]] | None = None,
+    *,
+    pretty: bool = False,
 ) -> Response:
     """Return the response to a request that failed."""
     sent = [*(headers or []), _YAML if format_ is Format.YAML else _JSON[dialect], _NO_STORE]
-    return Response(
-        error.fault.status, sent, encode(error_outcome(metadata, error, dialect), format_)
-    )
+    outcome = error_outcome(metadata, error, dialect)
+    return Response(error.fault.status, sent, encode(outcome, format_, pretty=pretty))

@@ -64,9 +64,17 @@ class RouteTable:
             found = router.find("GET", segments)
         return found
 
+    def find_root_only(
+        self, method: str, segments: tuple[str, ...]
+    ) -> tuple[Route, dict[str, str]] | None:
+        """Return a route that exists at root and not under /fhir."""
+        found = self.find(Dialect.AIDBOX, method, segments)
+        return found if found is not None and found[0].fhir is None else None
+
     def methods(self, dialect: Dialect, segments: tuple[str, ...]) -> list[str]:
         """Return the methods that this path knows, for 405 and Allow."""
-        return self._routers[dialect].methods(segments)
+        found = self._routers[dialect].methods(segments)
+        return sorted([*found, "HEAD"]) if "GET" in found else found
 
 
 def type_of(segments: tuple[str, ...]) -> str | None:

@@ -103,6 +103,8 @@ def accept_aidbox(
         )
         if "meta" in result:
             _meta_in(result, keep_meta=False)
+        if rewrite and b'xtension"' in text:
+            result = rewrite_extensions(result, rewrite)
         return _converted(state, result, document, type_name)
     except RecursionError:
         raise OutcomeError(Fault.UNPROCESSABLE, _TOO_DEEP) from None

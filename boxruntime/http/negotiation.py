@@ -34,6 +34,7 @@ _FHIR_ONLY = {"application/fhir+xml", "application/xml+fhir", "application/fhir+
 """Forms of a resource that a box does not write."""
 _RANGES = {
     "*/*": (Format.JSON, Format.YAML),
+    "*": (Format.JSON, Format.YAML),  # not in the grammar, but in Java's default header
     "application/*": (Format.JSON,),
     "text/*": (Format.YAML,),
 }
@@ -80,9 +81,12 @@ def answer_format(accept: str | None, format_parameter: str | None) -> Format:
         return found
     if not accept or accept == "*/*":
         return Format.JSON
-    refused = {name for name, quality in _entries(accept) if not quality > 0}
+    entries = _entries(accept)
+    if not entries:
+        return Format.JSON
+    refused = {name for name, quality in entries if not quality > 0}
     best: tuple[float, Format] | None = None
-    for name, quality in _entries(accept):
+    for name, quality in entries:
         for found in _meant_by(name, refused):
             if quality > 0 and (best is None or quality > best[0]):
                 best = (quality, found)
@@ -96,16 +100,23 @@ def names_fhir(accept: str | None) -> bool:
     return any(name in _MEDIA and quality > 0 for name, quality in _entries(accept or ""))
 
 
+def names_html(accept: str | None) -> bool:
+    """Tell whether an Accept header asks for a page by name, as browsers do and programs do not."""
+    return any(name == "text/html" and quality > 0 for name, quality in _entries(accept or ""))
+
+
 def names_content(accept: str | None) -> bool:
     """Tell whether an Accept header lets something else in than forms of a resource."""
     return any(name not in _FHIR_ONLY and quality > 0 for name, quality in _entries(accept or ""))
 
 
 def _entries(accept: str) -> list[tuple[str, float]]:
+    """Return names and qualities; empty members of the list say nothing (RFC 9110, 5.6.1)."""
     entries = []
     for entry in accept.split(","):
         name, _, parameters = entry.partition(";")
-        entries.append((name.strip().lower(), _quality(parameters)))
+        if name.strip():
+            entries.append((name.strip().lower(), _quality(parameters)))
     return entries
 
 

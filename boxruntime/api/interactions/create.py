@@ -14,6 +14,7 @@ from boxruntime.api.captured_create import store_created
 from boxruntime.api.conditional import Condition, create_condition, find_one, hold
 from boxruntime.api.intake import ValidResource, take_resource
 from boxruntime.fhir.outcome import Dialect
+from boxruntime.storage.errors import LostRaceError
 
 if TYPE_CHECKING:
     from boxruntime.api.box import Box
@@ -43,8 +44,14 @@ async def _create_unless(call: Call, box: Box, condition: Condition) -> Result:
 
 
 async def existing(call: Call, box: Box, id_: str) -> Result:
-    """Return what a conditional create found, unchanged: 200."""
-    return Result(status=200, stored=await box.store.current(call.type, id_), is_write=True)
+    """Return what a conditional create found, unchanged: 200.
+
+    Raises LostRaceError if it was deleted since: another attempt will not find it.
+    """
+    stored = await box.store.find(call.type, id_)
+    if stored is None:
+        raise LostRaceError
+    return Result(status=200, stored=stored, is_write=True)
 
 
 def _stated_id(call: Call, box: Box, valid: ValidResource) -> str | None:

@@ -6,15 +6,14 @@ Source: core specification, "Batch and transaction".
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import asyncpg
 
 from boxruntime.api.atomic import atomically, placed
 from boxruntime.api.bundle import Entry, read_entry, read_envelope, render_entry, render_failure
 from boxruntime.api.call import Call, Interaction, Result
-from boxruntime.api.captured_create import is_captured, store_created
+from boxruntime.api.captured_create import store_created
 from boxruntime.api.conditional import (
     Condition,
     Match,
@@ -25,26 +24,31 @@ from boxruntime.api.conditional import (
     search_condition,
 )
 from boxruntime.api.dispatch import run
-from boxruntime.api.entry_references import refers_to, relative_targets
-from boxruntime.api.intake import ValidResource, check_references, take_resource
+from boxruntime.api.entry_identities import check_identities, is_named, later_reference
+from boxruntime.api.entry_references import has_query, relative_targets
+from boxruntime.api.intake import check_references, take_resource
 from boxruntime.api.interactions.create import existing
 from boxruntime.api.interactions.delete import delete_found
 from boxruntime.api.interactions.patch import patch_found
-from boxruntime.api.interactions.update import update_found
-from boxruntime.api.profile_definitions import makes_profiles
+from boxruntime.api.interactions.update import take_replacement, update_found
 from boxruntime.api.turns import Turns
+from boxruntime.api.waiting_writes import WaitingWrites, Write, can_wait
 from boxruntime.api.wished_ids import WishedIds, is_wish
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 from boxruntime.storage.errors import RETRYABLE, LostRaceError, outcome_of
-from boxruntime.storage.schema import WATCHED
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from boxruntime.api.box import Box, Transaction
 
+T = TypeVar("T")
+
+_INSTANCE = frozenset({Interaction.READ, Interaction.UPDATE, Interaction.PATCH, Interaction.DELETE})
 _REPLACING = frozenset({Interaction.UPDATE, Interaction.PATCH, Interaction.DELETE})
-_KEEPING = frozenset({Interaction.UPDATE, Interaction.PATCH})
 _NEVER_CREATING = frozenset({Interaction.PATCH, Interaction.DELETE})
-_VERB_ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
+_VERB_ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 4, "HEAD": 4}
+_ASKING = 3  # behind all whose resources it may ask for
 
 
 async def bundle(call: Call, box: Box) -> Result:
@@ -63,7 +67,7 @@ async def _batch(call: Call, box: Box, entries: list[Any]) -> Result:
         try:
             entry = read_entry(call, now, index, raw, None)
             entry.result = await run(entry.call, now)
-            rendered.append(render_entry(now, entry))
+            rendered.append(render_entry(now, entry, call.dialect))
         except OutcomeError as error:
             rendered.append(render_failure(now, call.dialect, error))
         except RecursionError:
@@ -75,7 +79,7 @@ async def _batch(call: Call, box: Box, entries: list[Any]) -> Result:
                 raise
             rendered.append(render_failure(now, call.dialect, failure))
     answer = {"resourceType": "Bundle", "type": "batch-response", "entry": rendered}
-    return Result(status=200, value=answer, is_write=True)
+    return _answer(call, answer)
 
 
 async def _transaction(call: Call, box: Box, raw_entries: list[Any]) -> Result:
@@ -86,11 +90,12 @@ async def _transaction(call: Call, box: Box, raw_entries: list[Any]) -> Result:
         for index, raw in enumerate(raw_entries):
             entries.append(_read(call, inner, index, raw, rewrite))
             await turns.pass_on()
-        await _resolve(call, inner, entries, rewrite)
-        await _run_all(inner, _in_order(call, entries))
+        ordered = _in_order(call, entries)
+        await _resolve(call, inner, ordered, rewrite)
+        await _run_all(inner, ordered)
         rendered = []
         for entry in entries:
-            rendered.append(render_entry(inner, entry))
+            rendered.append(render_entry(inner, entry, call.dialect))
             await turns.pass_on()
         stamp = inner.store.stamp
         return {
@@ -100,8 +105,14 @@ async def _transaction(call: Call, box: Box, raw_entries: list[Any]) -> Result:
             "entry": rendered,
         }
 
-    answer = await atomically(box, call.dialect, work, one_version=True)
-    return Result(status=200, value=answer, is_write=True)
+    return _answer(call, await atomically(box, call.dialect, work, one_version=True))
+
+
+def _answer(call: Call, answer: dict[str, Any]) -> Result:
+    """Return the response Bundle, which `Prefer` does not replace: that is for its entries."""
+    if call.parameter("_no-content") == "true":
+        return Result(status=204)
+    return Result(status=200, value=answer)
 
 
 def _read(call: Call, box: Box, index: int, raw: Any, rewrite: dict[str, str]) -> Entry:
@@ -118,38 +129,42 @@ async def _resolve(call: Call, box: Box, entries: list[Entry], rewrite: dict[str
     are searched now; at root they are when their turn comes, so that an entry sees what earlier
     ones wrote, and only later entries can refer to it.
     """
-    await _take_locks(box, entries)
+    conditions = [
+        (entry.call.type, condition)
+        for entry in entries
+        if (condition := condition_of(entry.call)) is not None
+    ]
+    await hold(box, *conditions)
     made: dict[str, str] = {}
-    matches: list[Match | None] = []
+    matches: list[Match] = []
     wishes = await WishedIds.of(box, entries)
     for entry in entries:
         try:
-            matches.append(await _search(call, box, entry))
-            target = _target(call, entry, made, wishes)
+            match = await _search(call, box, entry)
+            id_ = _target(call, entry, made, wishes)
         except OutcomeError as error:
             raise placed(box, error, entry.index, call.dialect) from None
-        if entry.full_url and target is not None:
-            rewrite[entry.full_url] = f"{entry.call.type}/{target}"
-    await lock_matches(box, [match for match in matches if match is not None])
+        if match is not None:
+            matches.append(match)
+        entry.target = None if id_ is None else f"{entry.call.type}/{id_}"
+    check_identities(box, entries, call.dialect)
+    await lock_matches(box, matches, also=_replaced(entries))
+    for entry in entries:
+        if entry.target is not None and is_named(entry):
+            rewrite[entry.full_url or ""] = entry.target
     if call.dialect is Dialect.AIDBOX:
         _refuse_early_references(box, entries, rewrite)
     else:
         relative_targets(entries, rewrite)
 
 
-async def _take_locks(box: Box, entries: list[Entry]) -> None:
-    """Lock what the entries name, in an order that all transactions have."""
-    rows: dict[str, list[str]] = defaultdict(list)
-    conditions = []
-    for entry in entries:
-        call = entry.call
-        condition = condition_of(call)
-        if condition is not None:
-            conditions.append((call.type, condition))
-        elif call.route.interaction in _REPLACING and "id" in call.parameters:
-            rows[call.type].append(call.id)
-    await hold(box, *conditions)
-    await box.store.lock(rows)
+def _replaced(entries: list[Entry]) -> list[tuple[str, str]]:
+    """Return type and id of what the entries will replace, as far as that is known."""
+    return [
+        (entry.call.type, entry.target.partition("/")[2])
+        for entry in entries
+        if entry.target is not None and entry.call.route.interaction in _REPLACING
+    ]
 
 
 async def _search(call: Call, box: Box, entry: Entry) -> Match | None:
@@ -170,7 +185,7 @@ def _target(call: Call, entry: Entry, made: dict[str, str], wishes: WishedIds) -
     """
     inner = entry.call
     interaction = inner.route.interaction
-    if interaction in _KEEPING and "id" in inner.parameters:
+    if interaction in _INSTANCE and "id" in inner.parameters:
         return inner.id
     condition = condition_of(inner)
     if condition is None:
@@ -181,7 +196,7 @@ def _target(call: Call, entry: Entry, made: dict[str, str], wishes: WishedIds) -
         return None
     if entry.found is None and interaction not in _NEVER_CREATING:
         key = repr((inner.type, sorted(condition)))
-        if interaction is Interaction.CREATE and key in made:
+        if key in made:
             entry.found = made[key]
         else:
             entry.id = wishes.grant(entry)
@@ -205,11 +220,8 @@ def _refuse_early_references(box: Box, entries: list[Entry], rewrite: dict[str, 
         for entry in entries
         if entry.full_url and entry.full_url not in rewrite and condition_of(entry.call) is not None
     }
-    if not unknown:
-        return
-    for entry in entries:
-        later = {url for url, index in unknown.items() if index > entry.index}
-        if later and refers_to(entry.call.body.value(), later):
+    for entry in entries if unknown else ():
+        if later_reference(entry.call.body.value(), unknown, entry.index) is not None:
             error = OutcomeError(
                 Fault.UNPROCESSABLE, "A reference to a later conditional entry is not allowed."
             )
@@ -217,78 +229,76 @@ def _refuse_early_references(box: Box, entries: list[Entry], rewrite: dict[str, 
 
 
 def _in_order(call: Call, entries: list[Entry]) -> list[Entry]:
-    """Return the entries as they run: at /fhir by verb (FHIR R4), at root as they stand."""
+    """Return the entries as they run: at /fhir by verb (FHIR R4), at root as they stand.
+
+    References by query are resolved when all else is written, so that they find it; only reading
+    comes later.
+    """
     if call.dialect is Dialect.AIDBOX:
         return entries
-    return sorted(entries, key=lambda entry: _VERB_ORDER[entry.call.method])
+    may_ask = not call.body.raw or b"?" in call.body.raw
 
+    def step(entry: Entry) -> int:
+        step = _VERB_ORDER[entry.call.method]
+        if may_ask and step in {1, 2} and has_query(entry.call.body.value()):
+            return _ASKING
+        return step
 
-class _Waiting:
-    """Neighbouring plain creates, which go to the database together.
-
-    100 creates one by one cost 100 round trips (8,000 resources/s); one INSERT a type does
-    30,000/s.
-    """
-
-    def __init__(self, box: Box) -> None:
-        self._box = box
-        self._creates: list[tuple[Entry, ValidResource]] = []
-
-    def add(self, entry: Entry, valid: ValidResource) -> None:
-        self._creates.append((entry, valid))
-
-    async def flush(self) -> None:
-        """Write what waits. Raises OutcomeError CONFLICT, placed at its entry."""
-        by_type: dict[str, list[tuple[Entry, ValidResource]]] = defaultdict(list)
-        for entry, valid in self._creates:
-            by_type[valid.type].append((entry, valid))
-        self._creates.clear()
-        for resource_type, group in by_type.items():
-            rows = await self._box.store.create_many(
-                resource_type, [(entry.id or "", valid.resource) for entry, valid in group]
-            )
-            seen: set[str] = set()
-            for (entry, _), stored in zip(group, rows, strict=True):
-                if stored is None and is_wish(entry):
-                    # Free when we looked; somebody took it since. Another attempt will see that.
-                    raise LostRaceError
-                if stored is None or stored.id in seen:
-                    error = OutcomeError(Fault.CONFLICT, "The resource exists already.")
-                    raise placed(self._box, error, entry.index, entry.call.dialect)
-                seen.add(stored.id)
-                entry.result = Result(status=201, stored=stored, is_write=True)
+    return sorted(entries, key=step)
 
 
 async def _run_all(box: Box, entries: list[Entry]) -> None:
     """Run the entries in this order; every failure names its entry."""
-    waiting = _Waiting(box)
+    waiting = WaitingWrites(box)
+    writes: list[tuple[Entry, Write]] = []
     transaction = _transaction_of(box)
     turns = Turns()
     for entry in entries:
         await turns.pass_on()
         transaction.entry = entry.index
-        plain = _is_plain_create(box, entry)
-        if not plain:
+        if not _is_plain(box, entry):
             await waiting.flush()
-        try:
-            if plain:
-                valid = await take_resource(entry.call, box)
-                if any(found.query is not None for found in valid.references):
-                    await waiting.flush()  # the query may ask for what waits
-                await check_references(entry.call, box, valid.type, valid.references)
-                waiting.add(entry, valid)
-            else:
-                await _run_one(box, entry)
-        except OutcomeError as error:
-            raise placed(box, error, entry.index, entry.call.dialect) from None
-        except RETRYABLE:
-            raise
-        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            known = outcome_of(error)
-            if known is None:
-                raise
-            raise placed(box, known, entry.index, entry.call.dialect) from error
+            await _placing(box, entry, _run_one(box, entry))
+            continue
+        write = await _placing(box, entry, _take(box, entry))
+        if any(found.query is not None for found in write.valid.references):
+            await waiting.flush()  # the query may ask for what waits
+        valid = write.valid
+        checked = check_references(entry.call, box, valid.type, valid.references)
+        await _placing(box, entry, checked)
+        await waiting.add(write)
+        writes.append((entry, write))
     await waiting.flush()
+    for entry, write in writes:
+        entry.result = write.result
+
+
+async def _placing(box: Box, entry: Entry, work: Awaitable[T]) -> T:
+    """Return the result of work for an entry; its failure names the entry."""
+    try:
+        return await work
+    except OutcomeError as error:
+        raise placed(box, error, entry.index, entry.call.dialect) from None
+    except RETRYABLE:
+        raise
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        known = outcome_of(error)
+        if known is None:
+            raise
+        raise placed(box, known, entry.index, entry.call.dialect) from error
+
+
+async def _take(box: Box, entry: Entry) -> Write:
+    call = entry.call
+    replaces = call.route.interaction is Interaction.UPDATE
+    return Write(
+        index=entry.index,
+        dialect=call.dialect,
+        valid=await (take_replacement if replaces else take_resource)(call, box),
+        id=call.id if replaces else entry.id or "",
+        replaces=replaces,
+        may_retry=is_wish(entry),
+    )
 
 
 def _transaction_of(box: Box) -> Transaction:
@@ -297,15 +307,10 @@ def _transaction_of(box: Box) -> Transaction:
     return box.transaction
 
 
-def _is_plain_create(box: Box, entry: Entry) -> bool:
-    return (
-        entry.call.route.interaction is Interaction.CREATE
-        and entry.id is not None
-        and not entry.searched
-        and entry.call.type not in WATCHED
-        and not makes_profiles(box, entry.call.type)
-        and not is_captured(entry.call, box)
-    )
+def _is_plain(box: Box, entry: Entry) -> bool:
+    is_update = entry.call.route.interaction is Interaction.UPDATE
+    may_wait = can_wait(entry.call, box) and not entry.searched
+    return may_wait and (is_update or entry.id is not None)
 
 
 async def _run_one(box: Box, entry: Entry) -> None:
@@ -326,5 +331,5 @@ async def _run_one(box: Box, entry: Entry) -> None:
     else:
         entry.result = await call.route.handler(call, box)
     stored = entry.result.stored
-    if stored is not None and entry.full_url and isinstance(call.rewrite, dict):
-        call.rewrite[entry.full_url] = f"{stored.resource_type}/{stored.id}"
+    if stored is not None and is_named(entry) and isinstance(call.rewrite, dict):
+        call.rewrite[entry.full_url or ""] = f"{stored.resource_type}/{stored.id}"

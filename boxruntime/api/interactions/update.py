@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from boxruntime.api.atomic import atomically
 from boxruntime.api.conditional import Condition, find_one_to_change, search_condition
 from boxruntime.api.create_or_replace import replace, store_new
-from boxruntime.api.intake import body_object, check_id, take_resource
+from boxruntime.api.intake import ValidResource, body_object, check_id, take_resource
 from boxruntime.api.interactions.binary import find_document
 from boxruntime.api.preconditions import refuse_absent
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
@@ -23,9 +23,14 @@ if TYPE_CHECKING:
 
 async def update(call: Call, box: Box) -> Result:
     """Replace a resource (200), or create it under the id of the URL (201)."""
-    id_ = check_id(call.id, call.type)
-    _check_same_id(call, id_)
-    return await replace(call, box, await take_resource(call, box), id_)
+    valid = await take_replacement(call, box)
+    return await replace(call, box, valid, call.id)
+
+
+async def take_replacement(call: Call, box: Box) -> ValidResource:
+    """Return the body as a valid resource that may stand under the id of the URL."""
+    _check_same_id(call, check_id(call.id, call.type))
+    return await take_resource(call, box)
 
 
 async def conditional_update(call: Call, box: Box) -> Result:

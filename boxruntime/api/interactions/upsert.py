@@ -5,6 +5,7 @@ Source: core specification, "Batch upsert".
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,9 +13,11 @@ import msgspec
 from boxruntime.api.atomic import atomically, placed
 from boxruntime.api.call import Body, Call, Result
 from boxruntime.api.dispatch import authorize
-from boxruntime.api.intake import SKIP_HEADER
-from boxruntime.api.interactions.update import update
+from boxruntime.api.intake import SKIP_HEADER, check_references
+from boxruntime.api.interactions.update import take_replacement, update
 from boxruntime.api.render import render_resource
+from boxruntime.api.turns import Turns
+from boxruntime.api.waiting_writes import WaitingWrites, Write, can_wait
 from boxruntime.fhir.outcome import Fault, OutcomeError
 
 if TYPE_CHECKING:
@@ -33,17 +36,58 @@ async def upsert(call: Call, box: Box) -> Result:
 
 
 async def _store_all(call: Call, box: Box, items: list[Any]) -> list[dict[str, Any]]:
-    answers = []
+    await box.store.lock(_rows_of(box, items))
+    waiting = WaitingWrites(box)
+    done: list[Write | Result] = []
+    turns = Turns()
     for index, item in enumerate(items):
+        await turns.pass_on()
         if box.transaction is not None and not call.is_entry:
             box.transaction.entry = index
         try:
-            result = await update(item_call(call, box, item), box)
+            one = item_call(call, box, item)
+            write = await _take(one, box, index) if can_wait(one, box) else None
         except OutcomeError as error:
             raise placed(box, error, index, call.dialect) from None
-        if result.stored is not None:
+        if write is not None:
+            await waiting.add(write)
+            done.append(write)
+            continue
+        await waiting.flush()
+        try:
+            done.append(await update(one, box))
+        except OutcomeError as error:
+            raise placed(box, error, index, call.dialect) from None
+    await waiting.flush()
+    answers = []
+    for each in done:
+        await turns.pass_on()
+        result = each.result if isinstance(each, Write) else each
+        if result is not None and result.stored is not None:
             answers.append(render_resource(box.metadata, result.stored, call.dialect))
     return answers
+
+
+async def _take(call: Call, box: Box, index: int) -> Write:
+    valid = await take_replacement(call, box)
+    await check_references(call, box, valid.type, valid.references)
+    return Write(index=index, dialect=call.dialect, valid=valid, id=call.id, replaces=True)
+
+
+def _rows_of(box: Box, items: list[Any]) -> dict[str, list[str]]:
+    """Return the ids by type that the items name, to be locked in one order."""
+    rows: dict[str, list[str]] = defaultdict(list)
+    for item in items:
+        if not isinstance(item, dict):
+            continue
+        resource_type, id_ = item.get("resourceType"), item.get("id")
+        if (
+            isinstance(resource_type, str)
+            and isinstance(id_, str)
+            and resource_type in box.metadata.resource_types
+        ):
+            rows[resource_type].append(id_)
+    return rows
 
 
 def item_call(call: Call, box: Box, item: Any) -> Call:

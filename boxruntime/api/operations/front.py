@@ -1,8 +1,9 @@
 """GET /: the front page of a box, for a person who opens its address in a browser.
 
 Says which box this is, who the caller is to it, and where its two APIs are. It shows nothing that
-the caller may not read: it is judged by the policies like any other request.
-Source: platform specification, "Box web UI".
+the caller may not read: it is judged by the policies like any other request. Programs, which do not
+ask for a page, are told that there is no search over all types at root.
+Source: platform specification, "Box web UI"; core specification, "Two APIs, one store".
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from html import escape
 from boxruntime import __version__
 from boxruntime.api.box import Box
 from boxruntime.api.call import Call, Result
+from boxruntime.fhir.outcome import Fault, OutcomeError
+from boxruntime.http.negotiation import names_html
 
 _HEADERS = (
     (b"content-type", b"text/html; charset=utf-8"),
@@ -62,7 +65,9 @@ a:focus-visible {{ outline: 3px solid var(--accent); outline-offset: 2px; border
 
 
 async def front(call: Call, box: Box) -> Result:
-    """Return the page."""
+    """Return the page. Raises OutcomeError NOT_FOUND for whoever asks for something else."""
+    if call.query or not names_html(call.header(b"accept")):
+        raise OutcomeError(Fault.NOT_FOUND, "The route does not exist.")
     principal = call.principal
     person = principal.user.get("email") or principal.user["id"] if principal.user else None
     caller = person or principal.client_id or "not signed in"

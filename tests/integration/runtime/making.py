@@ -46,6 +46,31 @@ def batch(*entries: dict[str, Any]) -> dict[str, Any]:
     return {"resourceType": "Bundle", "type": "batch", "entry": list(entries)}
 
 
+ENCOUNTER = {"resourceType": "Encounter", "status": "planned", "class": {"code": "AMB"}}
+
+
+def encounter(base, target, **more):
+    link = {"reference": target} if base else {"uri": target}
+    return {**ENCOUNTER, "subject": link, **more}
+
+
+def linked(base, resource):
+    """Return what an Encounter's subject points at, as Type/id."""
+    subject = resource["subject"]
+    return subject["reference"] if base else f"{subject['resourceType']}/{subject['id']}"
+
+
+async def post(box, base, bundle):
+    return await box.client.post(f"{base}/", json=bundle)
+
+
+async def stored_patient(box):
+    """Return id and version of a new Patient."""
+    id_ = fresh()
+    answer = await box.client.put(f"/Patient/{id_}", json=OAK)
+    return id_, answer.json()["meta"]["versionId"]
+
+
 async def made(box: Any, base: str = "", **more: Any) -> tuple[str, dict[str, Any]]:
     """Create a Patient and return its path and itself."""
     path = f"{base}/Patient/{fresh()}"

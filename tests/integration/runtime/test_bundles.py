@@ -11,30 +11,17 @@ import pytest
 
 from tests.integration.runtime.making import (
     BASES,
+    ENCOUNTER,
     OAK,
     batch,
+    encounter,
     entry,
     fresh,
+    linked,
     outcome,
+    post,
     transaction,
 )
-
-ENCOUNTER = {"resourceType": "Encounter", "status": "planned", "class": {"code": "AMB"}}
-
-
-def encounter(base, target, **more):
-    link = {"reference": target} if base else {"uri": target}
-    return {**ENCOUNTER, "subject": link, **more}
-
-
-def linked(base, resource):
-    """Return what an Encounter's subject points at, as Type/id."""
-    subject = resource["subject"]
-    return subject["reference"] if base else f"{subject['resourceType']}/{subject['id']}"
-
-
-async def post(box, base, bundle):
-    return await box.client.post(f"{base}/", json=bundle)
 
 
 async def count(box, table):
@@ -211,25 +198,29 @@ async def test_entries_of_a_batch_stand_alone(box, base):
 
 
 async def test_a_transaction_at_fhir_runs_by_verb_and_answers_in_order(box):
-    id_ = fresh()
+    id_, made, gone = fresh(), fresh(), fresh()
     await box.client.put(f"/fhir/Patient/{id_}", json=OAK)
+    await box.client.put(f"/fhir/Patient/{gone}", json=OAK)
     body = (
         await post(
             box,
             "/fhir",
             transaction(
                 entry("GET", f"Patient/{id_}"),
+                entry("GET", f"Patient?_id={id_},{made},{gone}&_elements=id"),
                 entry("PUT", f"Patient/{id_}", {**OAK, "gender": "female"}),
-                entry("DELETE", f"Patient/{id_}"),
+                entry("POST", "Patient", {**OAK, "id": made}),
+                entry("DELETE", f"Patient/{gone}"),
             ),
         )
     ).json()
-    got, put, deleted = body["entry"]
-    assert [item["response"]["status"] for item in (got, put, deleted)] == ["200", "201", "200"]
+    got, found, put, posted, deleted = body["entry"]
+    statuses = [item["response"]["status"] for item in body["entry"]]
+    assert statuses == ["200", "200", "200", "201", "200"]
     assert got["resource"] == put["resource"]
-    # A second write to one resource takes a version of its own.
-    assert deleted["resource"]["meta"]["versionId"] == body["id"]
-    assert int(put["resource"]["meta"]["versionId"]) > int(body["id"])
+    assert {one["resource"]["id"] for one in found["resource"]["entry"]} == {id_, made}
+    versions = {item["resource"]["meta"]["versionId"] for item in (put, posted, deleted)}
+    assert versions == {body["id"]}
 
 
 async def test_root_runs_in_document_order(box):

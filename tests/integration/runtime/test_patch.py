@@ -314,7 +314,8 @@ async def test_a_type_without_history_is_patched_too(own_box):
 async def test_rows_that_people_wrote_are_patched(box):
     id_ = fresh()
     await box.sql(
-        "INSERT INTO patient (id, txid, status, resource) VALUES ($1, 1, 'created', $2::text::jsonb)",
+        "INSERT INTO patient (id, txid, status, resource) VALUES ($1, "
+        "nextval('transaction_id_seq'), 'created', $2::text::jsonb)",
         id_,
         '{"id": "wrong", "resourceType": "Wrong", "name": [{"family": "Sql"}]}',
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from boxruntime.api.bundle import Entry
-from boxruntime.api.entry_references import refers_to, relative_targets
+from boxruntime.api.entry_references import has_query, relative_targets
 from tests.unit.api.making import call
 
 
@@ -32,13 +32,15 @@ def test_relative_references_mean_entries_under_the_same_root():
     assert first["urn:uuid:x"] == "Patient/new3"
 
 
-def test_where_a_document_refers_to():
-    document = {
-        "subject": {"uri": "urn:a"},
-        "member": [{"entity": {"reference": "urn:b"}}],
-        "note": "urn:c",
-    }
-    assert refers_to(document, {"urn:a"})
-    assert refers_to(document, {"urn:b"})
-    assert not refers_to(document, {"urn:c"})
-    assert not refers_to(5, {"urn:c"})
+def test_many_entries_share_one_mapping_a_root():
+    entries = [entry(f"http://a.test/fhir/Goal/{n}") for n in range(3)]
+    relative_targets(entries, {"http://a.test/fhir/Patient/1": "Patient/new1"})
+    assert entries[0].call.rewrite is entries[2].call.rewrite
+
+
+def test_references_by_query():
+    assert has_query({"subject": {"reference": "Patient?identifier=1"}})
+    assert has_query({"a": [{"b": {"reference": "Patient?identifier=1"}}]})
+    assert not has_query({"subject": {"reference": "Patient/1"}, "note": "why?"})
+    assert not has_query({"reference": {"reference": "Patient/1"}})
+    assert not has_query("?")
