@@ -6,69 +6,20 @@ Source: core specification, "Storage model".
 
 from __future__ import annotations
 
-import os
 import secrets
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import psycopg
-import pytest
 
 from infra.local.accounts import server_account
 from infra.local.ports import any_free_port
 from infra.local.postgres import PostgresServer, find_programs
 from infra.local.service import Running
-
-ROOT = ("root", "secret")
-START_S = 60
-PROJECT = Path(__file__).parents[3]
-
-
-@contextmanager
-def box_process(environment, log):
-    """Run a box by itself; yield (process, client)."""
-    port = any_free_port()
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "boxruntime"],
-            env={
-                "PATH": os.environ["PATH"],
-                "AIDBOX_CLIENT_SECRET": ROOT[1],
-                "AIDBOX_PORT": str(port),
-                **environment,
-            },
-            cwd=PROJECT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    client = httpx.Client(base_url=f"http://127.0.0.1:{port}", auth=ROOT, timeout=30)
-    try:
-        wait_until_healthy(client, process, log)
-        yield process, client
-    finally:
-        client.close()
-        process.kill()
-        process.wait()
-
-
-def wait_until_healthy(client, process, log):
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        assert process.poll() is None, log.read_text()
-        try:
-            if client.get("/health").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    raise AssertionError(log.read_text())
+from tests.integration.runtime.processes import box_process, wait_until_healthy
 
 
 def write_until(client, stop):
@@ -87,16 +38,6 @@ def write_until(client, stop):
 def stored_ids(dsn):
     with psycopg.connect(dsn) as connection:
         return {row[0] for row in connection.execute("SELECT id FROM patient")}
-
-
-@pytest.fixture
-def prepared(box_databases):
-    name = box_databases.create()
-    yield (
-        box_databases.environment(name),
-        box_databases.postgres.dsn(box_databases.role, box_databases.password, name),
-    )
-    box_databases.drop(name)
 
 
 def test_a_killed_box_loses_nothing_and_starts_again(prepared, tmp_path):
