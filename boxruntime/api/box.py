@@ -9,7 +9,7 @@ import msgspec
 from boxruntime.storage.schema import WATCHED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
     from datetime import datetime
 
     from boxruntime.access.policies import PolicySet
@@ -71,7 +71,7 @@ class Box(msgspec.Struct, frozen=True, kw_only=True):
     authorities: Mapping[bytes, str]
     allowed_origins: frozenset[str]
     started_at: datetime
-    follow_log: Callable[[], AsyncIterator[bytes]]
+    follow_log: Callable[[], AsyncGenerator[bytes, None]]
     transaction: Transaction | None = None
 
     async def note_write(self, resource_type: str) -> None:

@@ -17,7 +17,7 @@ from boxruntime.http.negotiation import Format, media_type, request_format
 from boxruntime.http.yaml_text import YamlError, decode_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Mapping
 
     from boxruntime.access.principal import Principal
     from boxruntime.api.box import Box
@@ -227,5 +227,5 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
     raw: bytes | None = None
     """A body that is ready as it is; Content-Type is in `headers`."""
-    stream: AsyncIterator[bytes] | None = None
+    stream: AsyncGenerator[bytes, None] | None = None
     """A body without an end of its own; Content-Type is in `headers`."""

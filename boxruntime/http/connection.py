@@ -10,6 +10,7 @@ Spec: RFC 9112.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -23,11 +24,14 @@ from boxruntime.http.bodies import packed, too_large, unpacked
 from boxruntime.http.messages import RawRequest, RequestError, Response
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from boxruntime.http.server import State
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_URL_BYTES = 32 * 1024
 MAX_PIPELINED = 16  # requests that wait for their turn before no more is read
+QUIET_STREAM_S = 1.0  # when stopping: a stream without an end, such as the log, is ended
 _LINGER_S = 1.0  # a client still sending reads the refusal only if its bytes are taken meanwhile
 _SAFE = frozenset({"GET", "HEAD"})
 _REASONS = {
@@ -106,6 +110,9 @@ class Connection(asyncio.Protocol):
         self._at_work: _Turn | None = None
         self._task: asyncio.Task[None] | None = None
         self._reading_paused = False
+        self._piece_at: float | None = None
+        """When the last piece of a streamed answer went out; None = none is at work."""
+        self._stream_ends = False
         self._writable: asyncio.Event | None = None
         """Set when the client takes bytes; None = nothing waited for that yet."""
         self._idle_since = 0.0
@@ -303,19 +310,33 @@ class Connection(asyncio.Protocol):
         parts = self._head(turn, response, keep_alive and not turn.is_old)
         parts.append(b"\r\n" if turn.is_old else b"transfer-encoding: chunked\r\n\r\n")
         self.transport.write(b"".join(parts))
-        if turn.request.method == "HEAD":
-            return keep_alive and not turn.is_old
-        async for piece in response.stream:
-            if not piece:
-                continue
-            self.transport.write(piece if turn.is_old else b"%x\r\n%b\r\n" % (len(piece), piece))
-            if self._writable is not None and not self._writable.is_set():
-                await self._writable.wait()
-            if self.transport.is_closing():
-                return False
-        if not turn.is_old:
-            self.transport.write(b"0\r\n\r\n")
+        if turn.request.method != "HEAD":
+            try:
+                await self._write_pieces(turn, response.stream)
+            except asyncio.CancelledError:
+                if not self._stream_ends:
+                    raise
+                keep_alive = False
+            finally:
+                self._piece_at = None
+            if not turn.is_old and not self.transport.is_closing():
+                self.transport.write(b"0\r\n\r\n")
         return keep_alive and not turn.is_old
+
+    async def _write_pieces(self, turn: _Turn, stream: AsyncGenerator[bytes, None]) -> None:
+        async with contextlib.aclosing(stream):
+            self._piece_at = time.monotonic()
+            async for piece in stream:
+                if not piece:
+                    continue
+                self.transport.write(
+                    piece if turn.is_old else b"%x\r\n%b\r\n" % (len(piece), piece)
+                )
+                if self._writable is not None and not self._writable.is_set():
+                    await self._writable.wait()
+                if self.transport.is_closing():
+                    return
+                self._piece_at = time.monotonic()
 
     def _head(self, turn: _Turn, response: Response, keep_alive: bool) -> list[bytes]:
         parts = [_status_line(response.status), self.state.common_head]
@@ -337,6 +358,16 @@ class Connection(asyncio.Protocol):
         self._idle_received = -1
         if self._at_work is not None:
             self._close_after = True
+
+    def end_quiet_stream(self, now: float) -> None:
+        """End an answer that nothing was added to for a while: it might go on for ever."""
+        if (
+            self._piece_at is not None
+            and now - self._piece_at > QUIET_STREAM_S
+            and self._task is not None
+        ):
+            self._stream_ends = True
+            self._task.cancel()
 
     def idle_for(self, now: float) -> float:
         """Return since how many seconds there is no request on the way; 0 = there is one.

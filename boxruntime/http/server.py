@@ -189,6 +189,8 @@ class _Server:
                     connection.abort()
                 elif connection.idle_for(now) >= grace_s:
                     connection.close()
+                else:
+                    connection.end_quiet_stream(now)
             if late:
                 for task in list(state.tasks):
                     task.cancel()

@@ -328,3 +328,27 @@ async def test_too_many_connections_are_told_so(connection):
     second.connection_made(Transport())
     second.data_received(GET)
     assert second.transport.written.startswith(b"HTTP/1.1 503")
+
+
+async def test_a_quiet_stream_ends_when_the_server_stops(connection):
+    closed = []
+
+    async def endless():
+        try:
+            yield b"one"
+            await asyncio.Event().wait()
+        finally:
+            closed.append(True)
+
+    connection.application.response = Response(200, [], stream=endless())
+    connection.data_received(GET)
+    await settle()
+    written_at = connection._piece_at
+    connection.end_quiet_stream(written_at + 0.5)
+    await settle()
+    assert not connection.transport.closed
+    connection.end_quiet_stream(written_at + 1.5)
+    await settle()
+    assert connection.transport.written.endswith(b"3\r\none\r\n0\r\n\r\n")
+    assert connection.transport.closed
+    assert closed == [True]
