@@ -17,7 +17,7 @@ from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
 from boxruntime.fhir.shapes import shape_of
 from boxruntime.http.messages import Response
 from boxruntime.http.negotiation import Format
-from boxruntime.http.yaml_text import encode_yaml
+from boxruntime.http.yaml_output import encode_yaml
 from boxruntime.storage.rows import Stored, instant
 
 if TYPE_CHECKING:

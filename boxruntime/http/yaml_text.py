@@ -1,14 +1,12 @@
-"""YAML text to JSON values and back, in the box's dialect.
+"""YAML text to JSON values, in the box's dialect.
 
 YAML 1.2 core schema, but timestamps, yes/no/on/off, sexagesimals and numbers with leading zeros
-stay strings, `{a: present?}` parses, custom tags are refused and aliases are limited. Output
-quotes every string that another parser could read as something else.
+stay strings, `{a: present?}` parses, custom tags are refused and aliases are limited.
 Source: core specification, "Media types"; platform specification, "REST Console".
 """
 
 from __future__ import annotations
 
-import io
 import re
 from decimal import Decimal
 from typing import Any
@@ -17,7 +15,6 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode
-from ruamel.yaml.representer import SafeRepresenter
 from ruamel.yaml.resolver import BaseResolver
 
 MAX_ALIASES = 100  # expansion bombs need far more; hand-written documents far fewer
@@ -27,15 +24,6 @@ MAX_NODES = 5_000_000  # a Bundle of 10,000 resources has about 2 million
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
-_AMBIGUOUS = re.compile(
-    r"""(?x)
-    |~|null|Null|NULL|true|True|TRUE|false|False|FALSE
-    |y|Y|n|N|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF
-    |[-+]?[0-9][0-9_,.:eExob+\-TZ\ ]*.*
-    |[-+]?\.(?:inf|Inf|INF|[0-9].*)|\.(?:nan|NaN|NAN)|=|<<
-    """
-)
 
 
 class YamlError(ValueError):
@@ -102,22 +90,6 @@ for _tag in ("binary", "timestamp", "omap", "pairs", "set", "int"):
     _Constructor.add_constructor(f"tag:yaml.org,2002:{_tag}", _Constructor.construct_undefined)
 
 
-class _Representer(SafeRepresenter):
-    def represent_text(self, data: str) -> Any:
-        if _UNPRINTABLE.search(data):
-            return self.represent_scalar("tag:yaml.org,2002:str", data, style='"')
-        style = "'" if _AMBIGUOUS.fullmatch(data) else None
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
-
-    def represent_number(self, data: int | Decimal) -> Any:
-        return self.represent_scalar("tag:yaml.org,2002:float", str(data))
-
-
-_Representer.add_representer(str, _Representer.represent_text)
-_Representer.add_representer(Decimal, _Representer.represent_number)
-_Representer.add_representer(int, _Representer.represent_number)
-
-
 def decode_yaml(text: str) -> Any:
     """Return the value of one YAML document. Raises YamlError."""
     if len(text) > MAX_CHARACTERS:
@@ -157,17 +129,3 @@ def _check_size(value: Any, left: list[int], depth: int) -> None:
     elif isinstance(value, list):
         for item in value:
             _check_size(item, left, depth + 1)
-
-
-def encode_yaml(value: Any) -> bytes:
-    """Return the value as block-style YAML in UTF-8, keys in their order."""
-    writer = YAML(typ="safe", pure=True)
-    writer.Representer = _Representer
-    writer.Resolver = _Resolver
-    writer.default_flow_style = False
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # ruamel infers None
-    writer.allow_unicode = True
-    writer.width = 10_000
-    stream = io.BytesIO()
-    writer.dump(value, stream)
-    return stream.getvalue()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from boxruntime.http import yaml_text
-from boxruntime.http.yaml_text import YamlError, decode_yaml, encode_yaml
+from boxruntime.http.yaml_output import encode_yaml
+from boxruntime.http.yaml_text import YamlError, decode_yaml
 
 
 @pytest.mark.parametrize(
@@ -95,6 +98,18 @@ values = st.recursive(
 @given(values)
 def test_what_is_written_is_read_back(value):
     assert decode_yaml(encode_yaml(value).decode()) == value
+
+
+@given(values)
+def test_what_is_written_means_the_same_to_another_reader(value):
+    read = YAML(typ="safe", pure=True).load(encode_yaml(value).decode())
+    assert read == json.loads(json.dumps(value, default=float))
+
+
+def test_collections_are_blocks():
+    value = {"a": [{"b": 1, "c": [[1, 2], []]}, {}], "d": {"e": {"f": "x: y"}}}
+    wanted = "a:\n- b: 1\n  c:\n  - - 1\n    - 2\n  - []\n- {}\nd:\n  e:\n    f: 'x: y'\n"
+    assert encode_yaml(value).decode() == wanted
 
 
 def test_keys_keep_their_order_and_numbers_their_text():
