@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -17,11 +18,13 @@ from boxruntime.access.policies import PolicySet
 from boxruntime.access.secrets import MalformedHashError, hash_secret, is_hashed
 from boxruntime.api.box import Box
 from boxruntime.api.cors import allowed_origins
+from boxruntime.api.entities import UNUSABLE, laid_over
 from boxruntime.api.own_operations import OwnOperations
 from boxruntime.api.routes import ROUTES, operations
 from boxruntime.api.routing import RouteTable
 from boxruntime.fhir.base_rows import base_rows
 from boxruntime.fhir.examination.rules import rules_of
+from boxruntime.fhir.json_text import encode_json
 from boxruntime.fhir.metadata import base_metadata
 from boxruntime.fhir.profiles.registry import NO_PROFILES, ProfileSet
 from boxruntime.fhir.validation import warm
@@ -30,8 +33,9 @@ from boxruntime.http.server import StartupError
 from boxruntime.pipeline import handle, refuse
 from boxruntime.settings import BoxSettings, SettingsError
 from boxruntime.storage.bootstrap import ensure_bootstrap
+from boxruntime.storage.changes import ChangeListener
 from boxruntime.storage.database import Database
-from boxruntime.storage.meta import ChangeListener, load_all
+from boxruntime.storage.meta import load_all, load_metadata
 from boxruntime.storage.prepare import (
     BaseRow,
     Layout,
@@ -39,6 +43,7 @@ from boxruntime.storage.prepare import (
     ensure_prepared,
     make_layout,
 )
+from boxruntime.storage.schema import WATCHED
 from boxruntime.storage.search.indexes import default_indexes
 from boxruntime.storage.shared_statements import SharedStatements
 from boxruntime.storage.store import Store
@@ -46,14 +51,9 @@ from boxruntime.telemetry.log import EventLog
 from boxruntime.telemetry.statements import StatementLog
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 SUPPORTED_VERSIONS = ("4.0.1",)
-_KEPT = (
-    "AccessPolicy", "AidboxProfile", "Attribute", "Client", "CompartmentDefinition", "Entity",
-    "Operation", "User",
-)  # fmt: skip
-"""Types whose rows, or what follows from them, a process keeps."""
 _CLIENT_ID = re.compile(r"[A-Za-z0-9\-._]{1,255}")
 
 
@@ -122,8 +122,9 @@ class Application:
             policies=PolicySet(()),
             own_operations=OwnOperations(()),
             routes=_base_routes(metadata.resource_types),
-            changed=self.reload,
+            changed=self._changed,
             current=lambda: self.box,
+            routes_for=_base_routes,
             authorities=_authorities(settings),
             allowed_origins=frozenset(),
             started_at=datetime.now(UTC),
@@ -136,6 +137,8 @@ class Application:
         )
         self._listener = ChangeListener(self.database, self._heard)
         self._reloading = asyncio.Lock()
+        self._metadata_mark = b""
+        """Tells the rows that the metadata was made of from others."""
 
     async def startup(self) -> None:
         """Prepare the database where needed, apply the bootstrap, and load what is kept.
@@ -163,7 +166,6 @@ class Application:
             self.database, self.settings, stored_form=_stored_form, is_hashed=is_hashed
         )
         await self._listener.start()
-        await self.reload(None)
 
     async def shutdown(self) -> None:
         """Close all connections."""
@@ -172,54 +174,65 @@ class Application:
         self.log.write("box/stop")
         self.log.close()
 
-    async def reload(self, resource_type: str | None) -> None:
+    @property
+    def is_current(self) -> bool:
+        """Whether no change of a meta-resource can have been missed."""
+        return self._listener.is_current
+
+    async def catch_up(self) -> None:
+        """Take over what may have been missed. Raises what the database raises."""
+        await self._listener.catch_up()
+
+    async def _changed(self, resource_types: Collection[str]) -> None:
+        """Take over changed meta-resources, here and in the other processes of the box."""
+        await self.reload(frozenset(resource_types))
+        await self._listener.settle()
+
+    async def reload(self, resource_types: frozenset[str] | None) -> None:
         """Take over changed meta-resources; None = any may have changed."""
+
+        def concerns(*names: str) -> bool:
+            return resource_types is None or not resource_types.isdisjoint(names)
+
         async with self._reloading:
-            if resource_type in {None, "Client", "User"}:
+            if concerns("Client", "User"):
                 self.authenticator.forget()
-            if resource_type in {None, "Client"}:
+            if concerns("Client"):
                 origins = allowed_origins(await load_all(self.database, "Client"))
                 self.box = msgspec.structs.replace(self.box, allowed_origins=origins)
-            if resource_type in {None, "Operation"}:
+            if concerns("Operation"):
                 own = await load_all(self.database, "Operation", own_only=True)
                 self.box = msgspec.structs.replace(self.box, own_operations=OwnOperations(own))
-            if resource_type in {None, "AccessPolicy"}:
+            if concerns("AccessPolicy"):
                 policies = PolicySet(await load_all(self.database, "AccessPolicy"))
                 self.box = msgspec.structs.replace(self.box, policies=policies)
-            if resource_type in {None, "AidboxProfile"}:
+            if concerns("AidboxProfile"):
                 profiles = ProfileSet(await load_all(self.database, "AidboxProfile"))
                 self.box = msgspec.structs.replace(self.box, profiles=profiles)
-            if resource_type in {None, "Entity", "Attribute", "CompartmentDefinition"}:
+            if concerns("Entity", "Attribute", "CompartmentDefinition", "SearchParameter"):
                 await self._reload_metadata()
 
     async def _reload_metadata(self) -> None:
-        entities = await load_all(self.database, "Entity", own_only=True)
-        attributes = await load_all(self.database, "Attribute", own_only=True)
+        own = await load_metadata(self.database)
+        mark = hashlib.sha256(encode_json(own)).digest()
+        if mark == self._metadata_mark:
+            return  # what was compiled for it is still right
         base = base_metadata(self.settings.fhir_version)
         try:
-            metadata = base.with_records(entities, attributes) if entities or attributes else base
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            metadata = laid_over(base, own)
+        except UNUSABLE as error:
             # Rows that people wrote by SQL: the API lets none in that cannot be used. What the
             # box knew before still holds.
             self.log.write_bug(error, request_id="metadata")
             return
-        metadata = metadata.with_compartments(
-            await load_all(self.database, "CompartmentDefinition", own_only=True)
-        )
-        without_history = frozenset(
-            name for name, type_def in metadata.types.items() if not type_def.history
-        )
-        self.box = msgspec.structs.replace(
-            self.box,
-            metadata=metadata,
-            routes=_base_routes(metadata.resource_types),
-            store=Store(self.database, without_history=without_history, shared=self._shared),
-        )
+        self._metadata_mark = mark
+        self.box = self.box.with_metadata(metadata)
 
-    async def _heard(self, table: str | None) -> None:
-        by_table = {name.lower(): name for name in _KEPT}
-        if table is None or table in by_table:
-            await self.reload(None if table is None else by_table[table])
+    async def _heard(self, tables: frozenset[str] | None) -> None:
+        if tables is None:
+            await self.reload(None)
+        else:
+            await self.reload(frozenset(name for name in WATCHED if name.lower() in tables))
 
     async def _find_client(self, client_id: str) -> dict[str, Any] | None:
         stored = await self.box.store.find("Client", client_id)

@@ -62,6 +62,11 @@ class Runtime(Protocol):
     authenticator: Authenticator
     log: EventLog
 
+    @property
+    def is_current(self) -> bool: ...
+
+    async def catch_up(self) -> None: ...
+
 
 async def handle(request: RawRequest, runtime: Runtime) -> Response:
     """Answer one request. Never raises."""
@@ -180,6 +185,10 @@ async def _answer(
     headers = request.headers
     found = box.routes.find(dialect, method, inner)
     is_public = found is not None and found[0].public
+    if not runtime.is_current and not is_public:
+        await runtime.catch_up()
+        box = runtime.box
+        found = box.routes.find(dialect, method, inner)
     principal = await runtime.authenticator.authenticate(
         headers.get(b"authorization"),
         # A browser sends an expired cookie along; that is no reason to keep it from signing in.

@@ -224,6 +224,19 @@ async def box(
 
 
 @pytest.fixture
+async def new_box(box_databases: BoxDatabases, tmp_path: Path) -> AsyncIterator[RunningBox]:
+    """A box with a database of its own, for a test that changes what every box has."""
+    name = box_databases.create()
+    try:
+        async with running_box(
+            box_environment(box_databases, name, tmp_path / "new.log")
+        ) as running:
+            yield running
+    finally:
+        box_databases.drop(name)
+
+
+@pytest.fixture
 async def own_box(box: RunningBox) -> AsyncIterator[RunningBox]:
     """The box without anything that other tests wrote; what this one writes goes as well."""
     await box.forget_everything()

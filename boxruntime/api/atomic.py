@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from boxruntime.api.box import Box, Transaction
-from boxruntime.api.entities import check_compiles
+from boxruntime.api.box import Box, Shorthand, Transaction
+from boxruntime.api.definition_checks import DefinitionError, check_definitions
 from boxruntime.api.intake import dangling, dangling_issue
 from boxruntime.api.profile_definitions import follow_definitions
 from boxruntime.fhir.expression import render_expression
-from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
+from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
 from boxruntime.storage.store import Store
 
 if TYPE_CHECKING:
@@ -53,12 +53,20 @@ async def atomically(
         result = await work(inner)
         await follow_definitions(inner)
         await _check_dangling(inner, transaction, dialect)
-        await check_compiles(inner, transaction.owners)
+        try:
+            await check_definitions(inner, transaction.definitions)
+        except DefinitionError as error:
+            written = error.written
+            issues = [in_manifest(one, written.shorthand) for one in error.issues]
+            failure = OutcomeError(error.fault, issues)
+            if written.entry is None:
+                raise failure from None
+            raise placed(box, failure, written.entry, dialect) from None
         return result, transaction.touched
 
     result, touched = await box.database.in_transaction(attempt)
-    for resource_type in sorted(touched):
-        await box.changed(resource_type)
+    if touched:
+        await box.changed(touched)
     return result
 
 
@@ -72,9 +80,28 @@ async def _check_dangling(box: Box, transaction: Transaction, dialect: Dialect) 
         return
     absent = [one for one in transaction.references if id(one.found) in missing]
     entry = absent[0].entry
-    issues = [dangling_issue(one.found, one.type) for one in absent if one.entry == entry]
+    issues = [
+        in_manifest(dangling_issue(one.found, one.type), one.shorthand)
+        for one in absent
+        if one.entry == entry
+    ]
     error = OutcomeError(Fault.UNPROCESSABLE, issues)
     raise error if entry is None else placed(box, error, entry, dialect)
+
+
+def in_manifest(issue: Issue, shorthand: Shorthand | None) -> Issue:
+    """Return an issue of a written resource with its place in the manifest it was written for."""
+    if shorthand is None:
+        return issue
+    path = issue.path
+    if not shorthand.is_literal:
+        # Owner and path of an Attribute are the place itself; a type is a plain name there.
+        path = () if path[:1] in {("resource",), ("path",), ("id",)} else path
+        path = path[:1] if path[:1] == ("type",) else path
+        path = path[:2] if path[:1] == ("union",) else path
+    return msgspec.structs.replace(
+        issue, path=(*shorthand.path, *path), type_name=shorthand.type, expression=None
+    )
 
 
 def placed(box: Box, error: OutcomeError, index: int, dialect: Dialect) -> OutcomeError:

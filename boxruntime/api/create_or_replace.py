@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import asyncpg
+
 from boxruntime.api.atomic import atomically
 from boxruntime.api.call import Call, Result
-from boxruntime.api.entities import METADATA, check_entity, make_tables, owner_of
+from boxruntime.api.entities import METADATA, define, hold_definitions
 from boxruntime.api.intake import ValidResource, check_references, new_id
 from boxruntime.api.preconditions import (
     accepted_versions,
@@ -20,6 +22,7 @@ from boxruntime.api.preconditions import (
 from boxruntime.api.profile_definitions import makes_profiles, note_definition
 from boxruntime.fhir.outcome import Fault, OutcomeError
 from boxruntime.storage.errors import LostRaceError
+from boxruntime.storage.unique import not_unique
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -86,31 +89,33 @@ async def replace_version(call: Call, box: Box, valid: ValidResource, replaced: 
 
 
 async def _write(
-    call: Call, box: Box, valid: ValidResource, work: Callable[[Box], Awaitable[Stored]]
+    call: Call,
+    box: Box,
+    valid: ValidResource,
+    work: Callable[[Box], Awaitable[Stored]],
 ) -> Stored:
-    if valid.type in METADATA:
-        stored = await atomically(box, call.dialect, lambda inner: _metadata(inner, valid, work))
-    elif makes_profiles(box, valid.type):
-        stored = await atomically(
-            box, call.dialect, lambda inner: _definition(call, inner, valid, work)
-        )
-    else:
-        stored = await work(box)
+    try:
+        if valid.type in METADATA:
+            stored = await atomically(box, call.dialect, lambda inner: _define(inner, valid, work))
+        elif makes_profiles(box, valid.type):
+            stored = await atomically(
+                box, call.dialect, lambda inner: _definition(call, inner, valid, work)
+            )
+        else:
+            stored = await work(box)
+    except asyncpg.UniqueViolationError as error:
+        raise not_unique(error) or error from None
     await box.note_write(valid.type)
     return stored
 
 
-async def _metadata(
+async def _define(
     box: Box, valid: ValidResource, work: Callable[[Box], Awaitable[Stored]]
 ) -> Stored:
     """Write an Entity or Attribute with what it brings about, in a transaction."""
+    await hold_definitions(box)
     stored = await work(box)
-    if valid.type == "Entity":
-        check_entity(box, stored.id, valid.resource)
-        await make_tables(box, stored.id, valid.resource)
-    owner = owner_of(valid.type, stored.id, valid.resource)
-    if box.transaction is not None and owner is not None:
-        box.transaction.owners.add(owner)
+    await define(box, valid.type, stored.id, valid.resource)
     return stored
 
 

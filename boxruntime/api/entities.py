@@ -1,6 +1,7 @@
 """Entity and Attribute as they are written: what they may say, and the tables they need.
 
-Source: core specification, "Entity", "Custom resources".
+What a transaction defines is looked at as a whole before it commits: `api/definition_checks.py`.
+Source: core specification, "Entity", "Attribute", "Custom resources".
 """
 
 from __future__ import annotations
@@ -8,22 +9,90 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from boxruntime.fhir.metadata import base_metadata
+from boxruntime.api.box import Box, WrittenDefinition
+from boxruntime.fhir.definition_rules import form_issues
+from boxruntime.fhir.metadata import Metadata, base_metadata
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
 from boxruntime.fhir.validation import validate
-from boxruntime.storage.meta import load_all
+from boxruntime.storage.meta import OwnMetadata, load_metadata
 from boxruntime.storage.schema import table_statements
 from boxruntime.storage.search.indexes import type_indexes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
-    from boxruntime.api.box import Box
-
-METADATA = frozenset({"Entity", "Attribute"})
+METADATA = frozenset({"Entity", "Attribute", "SearchParameter"})
 MAX_NAME = 46
 """PostgreSQL cuts names at 63 bytes; "<type>_history_txid_idx" is the longest of a type."""
+UNUSABLE = (AttributeError, KeyError, TypeError, ValueError, IndexError, RecursionError)
+"""What records that are no sound metadata make the overlay and the schema compiler raise."""
 _NAME = re.compile(r"[A-Z][A-Za-z0-9]*")
+_LOCK = 0x48_41_4C_46
+
+
+async def hold_definitions(box: Box) -> None:
+    """Let no other transaction change metadata until this one ends.
+
+    Each looks at the metadata as it will be, and tables are made: two at once would not see each
+    other's.
+    """
+    await box.store.runner.run(f"SELECT pg_advisory_xact_lock({_LOCK})")
+
+
+async def define(box: Box, resource_type: str, id_: str, resource: dict[str, Any]) -> None:
+    """Do what a written Entity or Attribute needs at once; the rest is for `check_definitions`.
+
+    Raises OutcomeError UNPROCESSABLE.
+    """
+    if resource_type == "Entity":
+        check_entity(box, id_, resource)
+        await make_tables(box, id_, resource)
+    elif resource_type == "Attribute" and (issues := form_issues(resource)):
+        raise OutcomeError(Fault.UNPROCESSABLE, issues)
+    _note(box, resource_type, id_, resource)
+
+
+async def undefine(box: Box, resource_type: str, id_: str, resource: dict[str, Any]) -> None:
+    """Note that a meta-resource was deleted. Raises OutcomeError for what every box has.
+
+    But a built-in SearchParameter may go: its name is unknown then.
+    """
+    if (
+        resource_type != "SearchParameter"
+        and await find_built_in(box, resource_type, id_) is not None
+    ):
+        message = f"a built-in {resource_type} cannot be deleted"
+        raise OutcomeError(
+            Fault.UNPROCESSABLE, Issue(message=message, path=("id",), type_name=resource_type)
+        )
+    _note(box, resource_type, id_, resource, is_deletion=True)
+
+
+async def find_built_in(box: Box, resource_type: str, id_: str) -> dict[str, Any] | None:
+    """Return a meta-resource as every box has it, None if it is none of those."""
+    try:
+        stored = await box.store.version(resource_type, id_, "0")
+    except OutcomeError:
+        return None
+    return stored.resource()
+
+
+def _note(
+    box: Box, resource_type: str, id_: str, resource: dict[str, Any], *, is_deletion: bool = False
+) -> None:
+    transaction = box.transaction
+    if transaction is None:
+        raise AssertionError("metadata is written in a transaction")
+    transaction.definitions.append(
+        WrittenDefinition(
+            entry=transaction.entry,
+            type=resource_type,
+            id=id_,
+            resource=resource,
+            is_deletion=is_deletion,
+            shorthand=transaction.shorthand,
+        )
+    )
 
 
 def check_entity(box: Box, id_: str, entity: dict[str, Any]) -> None:
@@ -50,41 +119,76 @@ def check_entity(box: Box, id_: str, entity: dict[str, Any]) -> None:
 
 async def make_tables(box: Box, id_: str, entity: dict[str, Any]) -> None:
     """Create the table pair of a new resource type, in the transaction of its Entity."""
-    if entity.get("type") != "resource" or id_ in box.metadata.resource_types:
+    known = box.current().metadata.resource_types
+    if entity.get("type") != "resource" or id_ in known:
         return
     for statement in (*table_statements(id_), *type_indexes(box.metadata, id_)):
         await box.store.runner.run(statement)
 
 
-async def check_compiles(box: Box, owners: Iterable[str]) -> None:
-    """Return if the metadata, with what the transaction wrote, can be used.
+async def prepared_for(box: Box, documents: Sequence[dict[str, Any]]) -> Box:
+    """Return the box as the Entity and Attribute resources of a transaction will make it.
 
-    `owners`: the types that were changed. A schema that does not compile would otherwise make
-    the type, or the whole box, unusable. Raises OutcomeError UNPROCESSABLE.
+    So the other entries may use what these define, wherever they stand. Documents that cannot be
+    used change nothing here: their own entries are refused. The tables of new types are made.
     """
-    changed = frozenset(owners)
-    if not changed:
-        return
-    runner = box.store.runner
+    if not documents:
+        return box
+    await hold_definitions(box)
+    entities = [one for one in documents if one["resourceType"] == "Entity"]
+    for entity in entities:
+        try:
+            check_entity(box, entity["id"], entity)
+        except OutcomeError:
+            return box
+        await make_tables(box, entity["id"], entity)
+    attributes = [one for one in documents if one["resourceType"] == "Attribute"]
     try:
-        attributes = await load_all(runner, "Attribute", own_only=True)
-        metadata = base_metadata(box.settings.fhir_version).with_records(
-            await load_all(runner, "Entity", own_only=True), attributes
-        )
-        users = {
-            one["resource"].get("id")
-            for one in attributes
-            for used in (one.get("type", {}), *one.get("union", ()))
-            if used.get("id") in changed
-        }
-        for name in {*changed, *users}:
-            if name in metadata.types and metadata.types[name].kind != "primitive":
-                validate(metadata, name, {"resourceType": name}, Dialect.AIDBOX)
-    except (AttributeError, KeyError, TypeError, ValueError, IndexError, RecursionError):
-        raise OutcomeError(
-            Fault.UNPROCESSABLE,
-            Issue(message="the metadata cannot be used: a type, path or schema is not right"),
-        ) from None
+        metadata = await own_metadata(box, entities, attributes)
+        for name in {owner_of(one["resourceType"], one["id"], one) for one in documents}:
+            if name is not None:
+                try_out(metadata, name)
+    except UNUSABLE:
+        return box
+    return box.with_metadata(metadata)
+
+
+async def own_metadata(
+    box: Box, entities: Sequence[dict[str, Any]], attributes: Sequence[dict[str, Any]]
+) -> Metadata:
+    """Return the metadata of the box's own rows, and of these resources over them."""
+    own = await load_metadata(box.store.runner)
+    return laid_over(
+        base_metadata(box.settings.fhir_version),
+        own._replace(
+            entities=_replaced(own.entities, entities),
+            attributes=_replaced(own.attributes, attributes),
+        ),
+    )
+
+
+def laid_over(base: Metadata, own: OwnMetadata) -> Metadata:
+    """Return the metadata of a box that has these rows of its own. Raises one of UNUSABLE."""
+    return base.with_records(
+        own.entities,
+        own.attributes,
+        own.parameters,
+        without_parameters=own.deleted_parameters,
+    ).with_compartments(own.compartments)
+
+
+def _replaced(
+    stored: list[dict[str, Any]], written: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    new = {one["id"] for one in written}
+    return [*(one for one in stored if one["id"] not in new), *written]
+
+
+def try_out(metadata: Metadata, type_name: str) -> None:
+    """Compile what a type needs. Raises one of UNUSABLE."""
+    type_def = metadata.find_type(type_name)
+    if type_def is not None and type_def.kind != "primitive":
+        validate(metadata, type_name, {"resourceType": type_name}, Dialect.AIDBOX)
 
 
 def owner_of(resource_type: str, id_: str, resource: dict[str, Any]) -> str | None:

@@ -165,9 +165,9 @@ async def check_references(
     if not references or skips_references(call, box):
         return
     if box.transaction is not None:
-        entry = box.transaction.entry
+        entry, shorthand = box.transaction.entry, box.transaction.shorthand
         box.transaction.references.extend(
-            WrittenReference(entry, resource_type, found) for found in references
+            WrittenReference(entry, resource_type, found, shorthand) for found in references
         )
         return
     missing = await dangling(box, references)
@@ -189,7 +189,7 @@ async def dangling(box: Box, references: list[FoundReference]) -> list[FoundRefe
     """Return those references whose target does not exist."""
     wanted: dict[str, set[str]] = defaultdict(set)
     for found in references:
-        if found.id is not None and found.resource_type in box.metadata.resource_types:
+        if found.id is not None:
             wanted[found.resource_type].add(found.id)
     existing = await box.store.existing(wanted)
     return [found for found in references if (found.resource_type, found.id) not in existing]

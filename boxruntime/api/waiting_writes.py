@@ -15,6 +15,7 @@ from boxruntime.api.call import Call, Interaction, Result
 from boxruntime.api.captured_create import is_captured
 from boxruntime.api.intake import ValidResource
 from boxruntime.api.profile_definitions import makes_profiles
+from boxruntime.fhir.definition_rules import unique_elements
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 from boxruntime.storage.errors import LostRaceError
 from boxruntime.storage.schema import WATCHED
@@ -88,6 +89,8 @@ def can_wait(call: Call, box: Box) -> bool:
         return False
     return (
         call.type not in WATCHED
+        # Of many rows nobody could tell whose value is not unique.
+        and not unique_elements(box.metadata, call.type)
         and not makes_profiles(box, call.type)
         and not is_captured(call, box)
     )

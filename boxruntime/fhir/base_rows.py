@@ -27,13 +27,13 @@ def base_rows(metadata: Metadata) -> Iterator[Row]:
     """
     types = [type_def for type_def in metadata.types.values() if type_def.kind != "shadow"]
     for type_def in types:
-        yield _row("Entity", type_def.name, _entity(type_def))
+        yield _row("Entity", type_def.name, entity_document(type_def))
     for type_def in types:
         inherited = _inherited(metadata, type_def)
         for name, element in type_def.elements.items():
             if inherited.get(name) is not element:
                 for path, each in _tree((), name, element):
-                    attribute = _attribute(type_def, path, each)
+                    attribute = attribute_document(type_def, path, each)
                     yield _row("Attribute", ".".join((type_def.name, *path)), attribute)
     for (owner, name), parameter in metadata.search_parameters.items():
         if not parameter["expression"]:
@@ -47,7 +47,8 @@ def _row(type_name: str, row_id: str, content: dict[str, Any]) -> Row:
     return type_name, row_id, {"resourceType": type_name, "id": row_id, **content}
 
 
-def _entity(type_def: TypeDef) -> dict[str, Any]:
+def entity_document(type_def: TypeDef) -> dict[str, Any]:
+    """Return the Entity of a type, without id."""
     flags = {
         "isOpen": type_def.is_open or None,
         "isMeta": type_def.is_meta or None,
@@ -77,7 +78,8 @@ def _tree(above: ElementPath, name: str, element: Element) -> Iterator[tuple[Ele
             yield from _tree(path, below, child)
 
 
-def _attribute(type_def: TypeDef, path: ElementPath, element: Element) -> dict[str, Any]:
+def attribute_document(type_def: TypeDef, path: ElementPath, element: Element) -> dict[str, Any]:
+    """Return the Attribute that would put an element at a path of a type, without id."""
     facts = {
         "isCollection": element.array or None,
         "isRequired": element.required or None,

@@ -70,7 +70,7 @@ class Conversion:
         self.rewrite = rewrite
         self.references: list[FoundReference] = []
         self.issues: list[Issue] = []
-        self.checked = True
+        self.checked = self.type_name != "Parameters"
         """False inside entries of a stored Bundle and inside Parameters: nothing to check there."""
         self.contained = contained_ids(document)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 ElementPath: TypeAlias = tuple[str, ...]
 SHADOW = "fhir:"
@@ -169,22 +169,28 @@ class Metadata:
         self,
         entities: Iterable[Record],
         attributes: Iterable[Record],
+        parameters: Iterable[Record] = (),
+        *,
+        without_parameters: Collection[str] = (),
     ) -> Metadata:
-        """Return this metadata with Entity and Attribute resources (Aidbox format) laid over it.
+        """Return this metadata with meta-resources (Aidbox format) laid over it.
 
-        A record replaces what it names (type, or owner and path). Untouched types are shared,
-        and with them their validators and converters.
+        A record replaces what it names (type, owner and path, type and parameter). Untouched types
+        are shared, and with them their validators and converters. `without_parameters`: ids of
+        SearchParameters that were deleted.
         """
-        from boxruntime.fhir.overlay import overlay_types  # it builds on the structs above
+        # They build on the structs above.
+        from boxruntime.fhir.overlay import overlay_parameters, overlay_types
 
         types, changed = overlay_types(self, list(entities), list(attributes))
-        if not changed:
+        search_parameters = overlay_parameters(self, parameters, without_parameters)
+        if not changed and search_parameters == self.search_parameters:
             return self
         return Metadata(
             fhir_version=self.fhir_version,
             module=self.module,
             types=types,
-            search_parameters=self.search_parameters,
+            search_parameters=search_parameters,
             compartments=self.compartments,
             base=self,
             changed=changed,
@@ -210,6 +216,11 @@ class Metadata:
             compartments={**self.compartments, **own},
             base=self,
         )
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """The types that differ from those of the metadata this one was laid over."""
+        return self._changed
 
     def home_of(self, type_name: str) -> Metadata:
         """Return the oldest metadata object in which this type, and all it uses, is the same."""

@@ -1,4 +1,4 @@
-"""Lays Entity and Attribute resources over a box's metadata.
+"""Lays Entity, Attribute and SearchParameter resources over a box's metadata.
 
 The records are resources in Aidbox format, as they are stored and as a user writes them.
 Source: core specification, "Entity", "Attribute" and "First-class extensions".
@@ -14,7 +14,7 @@ from boxruntime.fhir.definitions_file import RESOURCE_ELEMENTS
 from boxruntime.fhir.metadata import Element, ElementPath, Metadata, Record, TypeDef
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 
 def overlay_types(
@@ -36,10 +36,30 @@ def overlay_types(
         owner = record["resource"].get("id")
         if owner not in types:
             continue  # an Attribute may be saved before its Entity
+        member = record["path"][0]
+        shared = base.types[owner].elements if owner in base.types else {}
         for name in _heirs(types, owner):
+            if member in shared and member not in types[name].elements:
+                continue  # one of those that our own types do without
             types[name] = _with_attribute(types[name], record)
             touched.add(name)
     return types, _affected(types, touched) if touched else frozenset()
+
+
+def overlay_parameters(
+    base: Metadata, records: Iterable[Record], without: Collection[str]
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the search parameters with SearchParameter resources in Aidbox's shape over them.
+
+    One in FHIR's shape has no `expression` of paths, and no effect here.
+    """
+    gone = frozenset(without)
+    found = {key: row for key, row in base.search_parameters.items() if ".".join(key) not in gone}
+    for record in records:
+        if isinstance(record.get("expression"), list) and isinstance(record.get("resource"), dict):
+            owner = str(record["resource"]["id"])
+            found[owner, record["name"]] = {**record, "resource": owner}
+    return found
 
 
 def _entity(record: Record, types: Mapping[str, TypeDef]) -> TypeDef | None:
@@ -81,15 +101,19 @@ def _heirs(types: Mapping[str, TypeDef], name: str) -> list[str]:
         return [name]
     found = []
     for candidate in types.values():
-        if candidate.kind == "primitive":
-            continue
-        base: str | None = candidate.name
-        while base is not None and base != name:
-            heir = types.get(base)
-            base = heir.base if heir is not None else None
-        if base == name:
+        heir: TypeDef | None = candidate
+        while heir is not None and heir.name != name:
+            heir = types.get(_base_of(heir) or "")
+        if heir is not None:
             found.append(candidate.name)
     return found
+
+
+def _base_of(type_def: TypeDef) -> str | None:
+    """Return what a type inherits from; resource types of no FHIR version are DomainResources."""
+    if type_def.kind == "primitive":
+        return None
+    return type_def.base or ("DomainResource" if type_def.kind == "resource" else None)
 
 
 def _with_attribute(type_def: TypeDef, record: Record) -> TypeDef:

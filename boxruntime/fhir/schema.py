@@ -121,7 +121,7 @@ class _Definition:
         schema = self._object(type_def.elements, first, is_open=type_def.is_open)
         schema = {"type": "object", "minProperties": 1, **schema}
         if type_def.schema:
-            return {**schema, "allOf": [type_def.schema]}
+            return {**_naming(schema, type_def.schema), "allOf": [type_def.schema]}
         return schema
 
     def _object(self, elements: dict[str, Element], first: Schema, *, is_open: bool) -> Schema:
@@ -144,9 +144,12 @@ class _Definition:
         return schema
 
     def _element(self, element: Element) -> Schema:
-        item = self._item(element)
-        if element.schema:
-            item = {"allOf": [item, element.schema]}
+        if element.schema and _is_bare(element):
+            item = element.schema  # in place of attributes
+        else:
+            item = self._item(element)
+            if element.schema:
+                item = {"allOf": [_naming(item, element.schema), element.schema]}
         if not element.array:
             return item
         schema: Schema = {"type": "array", "items": item}
@@ -168,6 +171,8 @@ class _Definition:
         type_def = self._metadata.find_type(element.type)
         if type_def is None:
             return {}  # an Entity that is not there (yet): anything
+        if self._type.name == "Reference" and element.name == "localRef":
+            return {"type": "string"}  # "" is the resource around it: FHIR's "#"
         if type_def.kind == "primitive":
             schema = primitive_schema(type_def)
             if element.codes is not None:
@@ -205,6 +210,21 @@ class _Definition:
             if element is not None and element.array:
                 pointer += "/items"
         return pointer
+
+
+def _is_bare(element: Element) -> bool:
+    """Whether nothing but its schema says what the element holds."""
+    return not (
+        element.type or element.union or element.content_ref or element.children or element.is_open
+    )
+
+
+def _naming(generated: Schema, own: Schema) -> Schema:
+    """Return a generated schema in which members are known that a schema of one's own describes."""
+    members = own.get("properties")
+    if "properties" not in generated or not isinstance(members, dict):
+        return generated
+    return {**generated, "properties": {**{key: {} for key in members}, **generated["properties"]}}
 
 
 def _extension(type_def: TypeDef) -> Schema:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncpg
 
 from boxruntime.fhir.outcome import Fault, OutcomeError
+from boxruntime.storage.unique import not_unique
 
 _BY_STATE: dict[str, tuple[Fault, str]] = {
     "22003": (Fault.UNPROCESSABLE, "A number is outside the range that can be stored."),
@@ -44,6 +45,10 @@ def outcome_of(error: BaseException) -> OutcomeError | None:
     """Return the expected failure that a database error means, None if it is a bug of ours."""
     if isinstance(error, LostRaceError):
         return OutcomeError(*_BY_STATE["40001"])
+    if isinstance(error, asyncpg.UniqueViolationError):
+        refused = not_unique(error)
+        if refused is not None:
+            return refused
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         known = _BY_STATE.get(state)

@@ -1,27 +1,14 @@
-"""The rows that a box process keeps in memory, and the news that they changed.
-
-Every process listens on one channel; triggers announce each change of a watched table, whoever
-made it. Source: architecture, "Coherence".
-"""
+"""The rows that a box process keeps in memory. Source: architecture, "Coherence"."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from typing import TYPE_CHECKING, Any
-
-import asyncpg
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boxruntime.fhir.json_text import decode_stored
-from boxruntime.storage.schema import CHANGES
 from boxruntime.storage.statements import quoted_table
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from boxruntime.storage.database import Database, Runner
-
-RETRY_S = 1.0
+    from boxruntime.storage.database import Runner
 
 
 async def load_all(
@@ -44,62 +31,26 @@ async def load_all(
     ]
 
 
-class ChangeListener:
-    """Calls `on_change(table)` for every announced change.
+class OwnMetadata(NamedTuple):
+    """The meta-resources that people wrote, and which built-in SearchParameters they deleted."""
 
-    And `on_change(None)` when some may have been missed because the connection was lost.
-    """
+    entities: list[dict[str, Any]]
+    attributes: list[dict[str, Any]]
+    parameters: list[dict[str, Any]]
+    compartments: list[dict[str, Any]]
+    deleted_parameters: list[str]
 
-    def __init__(
-        self, database: Database, on_change: Callable[[str | None], Awaitable[None]]
-    ) -> None:
-        self._database = database
-        self._on_change = on_change
-        self._task: asyncio.Task[None] | None = None
-        self._connection: asyncpg.Connection | None = None
 
-    async def start(self) -> None:
-        """Begin to listen; from the return on no change goes unnoticed."""
-        self._connection = await self._listen()
-        self._task = asyncio.create_task(self._keep_listening())
-
-    async def stop(self) -> None:
-        """Stop listening."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        if self._connection is not None and not self._connection.is_closed():
-            await self._connection.close(timeout=2)
-
-    async def _listen(self) -> asyncpg.Connection:
-        connection = await self._database.connect()
-        self._queue: asyncio.Queue[str | None] = asyncio.Queue()
-        queue = self._queue
-        await connection.add_listener(CHANGES, lambda *args: queue.put_nowait(args[3]))
-        connection.add_termination_listener(lambda _: queue.put_nowait(None))
-        return connection
-
-    async def _keep_listening(self) -> None:
-        while True:
-            table = await self._queue.get()
-            if table is None:
-                await self._reconnect()
-            await self._tell(table)
-
-    async def _tell(self, table: str | None) -> None:
-        """Tell of a change until it was understood: what is kept must not stay stale."""
-        while True:
-            try:
-                await self._on_change(table)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                await asyncio.sleep(RETRY_S)
-            else:
-                return
-
-    async def _reconnect(self) -> None:
-        while True:
-            await asyncio.sleep(RETRY_S)
-            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                self._connection = await self._listen()
-                return
+async def load_metadata(runner: Runner) -> OwnMetadata:
+    """Return what a box's metadata differs by from that of a new box."""
+    deleted = await runner.run(
+        "SELECT id FROM searchparameter_history AS old WHERE txid = 0 "
+        "AND NOT EXISTS (SELECT FROM searchparameter AS now WHERE now.id = old.id) ORDER BY id"
+    )
+    return OwnMetadata(
+        await load_all(runner, "Entity", own_only=True),
+        await load_all(runner, "Attribute", own_only=True),
+        await load_all(runner, "SearchParameter", own_only=True),
+        await load_all(runner, "CompartmentDefinition", own_only=True),
+        [record["id"] for record in deleted],
+    )

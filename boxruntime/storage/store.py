@@ -61,6 +61,12 @@ class Store:
         store._stamp = Stamp(record["txid"], record["ts"])
         return store
 
+    def without(self, without_history: frozenset[str]) -> Store:
+        """Return this store, in the same transaction, for other types without history."""
+        store = Store(self.runner, without_history=without_history, shared=self._shared)
+        store._stamp = self._stamp
+        return store
+
     @property
     def stamp(self) -> Stamp | None:
         """The shared version and time of a transaction, None outside of one."""

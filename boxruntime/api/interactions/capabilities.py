@@ -204,7 +204,7 @@ def _parameters_by_type(metadata: Metadata, dialect: Dialect) -> dict[str, list[
     found: dict[str, list[dict[str, str]]] = defaultdict(list)
     for (owner, name), parameter in sorted(metadata.search_parameters.items()):
         if parameter["expression"]:
-            definition = f"/SearchParameter/{owner}.{name}"
+            definition = f"/SearchParameter/{parameter.get('id') or f'{owner}.{name}'}"
             if dialect is Dialect.FHIR:
                 definition = parameter.get("url") or definition
             found[owner].append({"name": name, "definition": definition, "type": parameter["type"]})

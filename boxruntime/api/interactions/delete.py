@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from boxruntime.api.atomic import atomically
 from boxruntime.api.call import Call, Result
 from boxruntime.api.conditional import Condition, find_one_to_change, search_condition
-from boxruntime.api.entities import METADATA, owner_of
+from boxruntime.api.entities import METADATA, hold_definitions, undefine
 from boxruntime.api.preconditions import accepted_versions, refuse_absent
 from boxruntime.api.profile_definitions import makes_profiles, note_definition
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
@@ -86,11 +86,10 @@ async def _delete_row(call: Call, box: Box, id_: str) -> Stored | None:
 
 
 async def _delete_metadata(call: Call, box: Box, id_: str) -> Stored | None:
+    await hold_definitions(box)
     stored = await _delete_row(call, box, id_)
-    if stored is not None and box.transaction is not None:
-        owner = owner_of(call.type, id_, stored.resource())
-        if owner is not None:
-            box.transaction.owners.add(owner)
+    if stored is not None:
+        await undefine(box, call.type, id_, stored.resource())
     return stored
 
 

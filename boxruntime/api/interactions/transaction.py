@@ -23,7 +23,9 @@ from boxruntime.api.conditional import (
     lock_matches,
     search_condition,
 )
-from boxruntime.api.dispatch import run
+from boxruntime.api.dispatch import may_see, run
+from boxruntime.api.entities import prepared_for
+from boxruntime.api.entry_definitions import definitions_in
 from boxruntime.api.entry_identities import check_identities, is_named, later_reference
 from boxruntime.api.entry_references import has_query, relative_targets
 from boxruntime.api.intake import check_references, take_resource
@@ -85,6 +87,8 @@ async def _batch(call: Call, box: Box, entries: list[Any]) -> Result:
 async def _transaction(call: Call, box: Box, raw_entries: list[Any]) -> Result:
     async def work(inner: Box) -> dict[str, Any]:
         rewrite: dict[str, str] = {}
+        if may_see(call, box, "Entity"):
+            inner = await prepared_for(inner, definitions_in(call, inner, raw_entries))
         turns = Turns()
         entries = []
         for index, raw in enumerate(raw_entries):

@@ -12,7 +12,9 @@ import msgspec
 
 from boxruntime.api.atomic import atomically, placed
 from boxruntime.api.call import Body, Call, Result
-from boxruntime.api.dispatch import authorize
+from boxruntime.api.dispatch import authorize, may_see
+from boxruntime.api.entities import prepared_for
+from boxruntime.api.entry_definitions import definitions_among
 from boxruntime.api.intake import SKIP_HEADER, check_references
 from boxruntime.api.interactions.update import take_replacement, update
 from boxruntime.api.render import render_resource
@@ -36,6 +38,8 @@ async def upsert(call: Call, box: Box) -> Result:
 
 
 async def _store_all(call: Call, box: Box, items: list[Any]) -> list[dict[str, Any]]:
+    if may_see(call, box, "Entity"):
+        box = await prepared_for(box, definitions_among(call, box, items))
     await box.store.lock(_rows_of(box, items))
     waiting = WaitingWrites(box)
     done: list[Write | Result] = []

@@ -5,32 +5,10 @@ Source: core specification, "Entity", "Attribute", "Custom resources".
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
+from tests.integration.runtime.defining import attribute, named, new_type
 from tests.integration.runtime.making import BASES, batch, entry, outcome, transaction
-
-_numbers = itertools.count()
-ENTITY = {"resourceType": "Entity"}
-
-
-def new_type() -> str:
-    return f"VisitNote{next(_numbers)}"
-
-
-def attribute(owner, path, **more):
-    return {
-        "resourceType": "Attribute",
-        "id": f"{owner}.{'.'.join(path)}",
-        "resource": {"id": owner, "resourceType": "Entity"},
-        "path": path,
-        **more,
-    }
-
-
-def named(name):
-    return {"id": name, "resourceType": "Entity"}
 
 
 async def make(box, name, **more):
@@ -64,7 +42,7 @@ async def test_attributes_tighten_a_type(box):
     name = new_type()
     await make(box, name, isOpen=False)
     outcome(await box.client.post(f"/{name}", json={"mood": "calm"}), 422)
-    body = attribute(name, ["mood"], type=named("string"), enum=["calm", "tense"])
+    body = attribute(name, "mood", type=named("string"), enum=["calm", "tense"])
     assert (await box.client.put(f"/Attribute/{name}.mood", json=body)).status_code == 201
     assert (await box.client.post(f"/{name}", json={"mood": "calm"})).status_code == 201
     refused = outcome(await box.client.post(f"/{name}", json={"mood": "sad"}), 422)
@@ -79,7 +57,7 @@ async def test_custom_types_are_reference_targets(box):
     await box.client.put(
         "/",
         json=[
-            attribute(name, ["about"], type=named("Reference"), refers=["Patient"]),
+            attribute(name, "about", type=named("Reference"), refers=["Patient"]),
         ],
     )
     refused = await box.client.post(
@@ -163,7 +141,7 @@ async def test_metadata_that_cannot_be_used_is_refused_or_harmless(box, number):
     """Whatever is saved: the type, and the box at its next start, must still work."""
     name = new_type()
     await make(box, name, isOpen=True)
-    body = attribute(name, ["odd"], **UNUSABLE[number])
+    body = attribute(name, "odd", **UNUSABLE[number])
     answer = await box.client.put(f"/Attribute/{name}.odd", json=body)
     assert answer.status_code in {201, 422}, answer.text
     assert (await box.client.post(f"/{name}", json={"free": 1})).status_code == 201
@@ -184,14 +162,3 @@ async def test_metadata_broken_by_sql_leaves_the_box_as_it_was(box):
     events = box.expect_errors()
     assert events
     assert all(event["ctx"] == "metadata" for event in events)
-
-
-async def test_another_process_of_the_box_hears_of_changes(box, make_box):
-    name = new_type()
-    async with make_box() as other:
-        await make(box, name, isOpen=True)
-        for _ in range(100):
-            answer = await other.client.post(f"/{name}", json={"mood": "calm"})
-            if answer.status_code != 404:
-                break
-        assert answer.status_code == 201

@@ -76,9 +76,20 @@ def test_an_override_keeps_what_stands_below_and_beside():
 
 def test_an_attribute_of_an_abstract_type_reaches_every_heir():
     metadata = METADATA.with_records([], [attribute("Resource", "tenant", type=ref("string"))])
-    for type_name in ("Patient", "Binary"):
+    for type_name in ("Patient", "Binary", "Client"):
         assert metadata.find_element(type_name, ("tenant",)).type == "string"
     assert metadata.find_element("HumanName", ("tenant",)) is None
+
+
+def test_types_of_ones_own_inherit_from_domain_resource():
+    note = {"id": "VisitNote", "type": "resource"}
+    tenant = attribute("DomainResource", "tenant", type=ref("string"))
+    language = attribute("DomainResource", "language", type=ref("code"), isRequired=True)
+    metadata = METADATA.with_records([note], [tenant, language])
+    assert metadata.find_element("VisitNote", ("tenant",)).type == "string"
+    assert metadata.find_element("Binary", ("tenant",)) is None
+    assert metadata.find_element("VisitNote", ("language",)) is None
+    assert metadata.find_element("Patient", ("language",)).required
 
 
 def test_an_attribute_waits_for_its_entity():

@@ -113,6 +113,8 @@ def test_the_container_itself_is_an_empty_local_reference():
     converted = stored({"reference": "#"})
     assert converted.resource["goal"] == [{"localRef": ""}]
     assert converted.issues == []
+    found = validate(METADATA, "CarePlan", converted.resource, Dialect.FHIR)
+    assert not [issue for issue in found if issue.path[:1] == ("goal",)]
     assert rendered({"localRef": ""}) == {"reference": "#"}
 
 
