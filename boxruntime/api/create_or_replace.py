@@ -13,6 +13,7 @@ from boxruntime.api.atomic import atomically
 from boxruntime.api.call import Call, Result
 from boxruntime.api.entities import METADATA, define, hold_definitions
 from boxruntime.api.intake import ValidResource, check_references, new_id
+from boxruntime.api.manifests import APP, register
 from boxruntime.api.preconditions import (
     accepted_versions,
     precondition_failed,
@@ -45,7 +46,7 @@ async def store_new(
             valid.type, id_ or new_id(), valid.resource, fresh=id_ is None
         )
 
-    stored = await _write(call, box, valid, work)
+    stored = await _write(call, box, valid, id_, work)
     return Result(status=201, stored=stored, is_write=True)
 
 
@@ -61,7 +62,7 @@ async def replace(call: Call, box: Box, valid: ValidResource, id_: str) -> Resul
             return await _create_absent(inner, valid, id_)
         return await _update(call, inner, valid, id_)
 
-    stored = await _write(call, box, valid, work)
+    stored = await _write(call, box, valid, id_, work)
     return Result(status=200 if stored.status == "updated" else 201, stored=stored, is_write=True)
 
 
@@ -84,7 +85,7 @@ async def replace_version(call: Call, box: Box, valid: ValidResource, replaced: 
         except OutcomeError:  # with `if_match` it can only be the mismatch
             raise LostRaceError from None
 
-    stored = await _write(call, box, valid, work)
+    stored = await _write(call, box, valid, replaced.id, work)
     return Result(status=200, stored=stored, is_write=True)
 
 
@@ -92,11 +93,16 @@ async def _write(
     call: Call,
     box: Box,
     valid: ValidResource,
+    id_: str | None,
     work: Callable[[Box], Awaitable[Stored]],
 ) -> Stored:
     try:
         if valid.type in METADATA:
             stored = await atomically(box, call.dialect, lambda inner: _define(inner, valid, work))
+        elif valid.type == APP:
+            stored = await atomically(
+                box, call.dialect, lambda inner: register(call, inner, id_, work)
+            )
         elif makes_profiles(box, valid.type):
             stored = await atomically(
                 box, call.dialect, lambda inner: _definition(call, inner, valid, work)

@@ -32,7 +32,9 @@ from boxruntime.api.operations.health import health
 from boxruntime.api.operations.json_schema import json_schema
 from boxruntime.api.operations.lastn import lastn, lastn_in_compartment
 from boxruntime.api.operations.logs import logs
+from boxruntime.api.operations.metadata import read_metadata, resource_types, write_metadata
 from boxruntime.api.operations.sudo import sudo
+from boxruntime.api.operations.to_format import to_format_aidbox, to_format_fhir
 from boxruntime.api.operations.validate import validate_instance, validate_system, validate_type
 
 I = Interaction  # noqa: E741 - one letter keeps a row on a line
@@ -75,6 +77,13 @@ ROUTES: tuple[Route, ...] = tuple(
         ("POST",   "/$validate",                  I.OTHER,            validate_system,    None,                "FhirValidateSystem",    False),
         ("GET",    "/$json-schema",               I.OTHER,            json_schema,        "JsonSchema",        None,                    False),
         ("GET",    "/metadata",                   I.CAPABILITIES,     capabilities,       "Metadata",          "FhirMetadata",          True),
+        ("GET",    "/$metadata",                  I.OTHER,            read_metadata,      "ReadMetadata",      None,                    False),
+        ("POST",   "/$metadata",                  I.OTHER,            write_metadata,     "WriteMetadata",     None,                    False),
+        ("GET",    "/$resource-types",            I.OTHER,            resource_types,     "ResourceTypes",     None,                    False),
+        ("POST",   "/$to-format/aidbox",          I.OTHER,            to_format_aidbox,   "ToFormatAidbox",    None,                    False),
+        ("POST",   "/$to-format/fhir",            I.OTHER,            to_format_fhir,     "ToFormatFhir",      None,                    False),
+        ("POST",   "/to-format/aidbox",           I.OTHER,            to_format_aidbox,   "ToFormatAidboxAlias", None,                  False),
+        ("POST",   "/to-format/fhir",             I.OTHER,            to_format_fhir,     "ToFormatFhirAlias", None,                    False),
         ("GET",    "/health",                     I.OTHER,            health,             "Health",            None,                    True),
         ("GET",    "/__healthcheck",              I.OTHER,            health,             "HealthCheck",       None,                    True),
         ("GET",    "/Observation/$lastn",         I.SEARCH,           lastn,              "LastN",             "FhirLastN",             False),

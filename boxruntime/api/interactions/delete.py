@@ -12,6 +12,7 @@ from boxruntime.api.atomic import atomically
 from boxruntime.api.call import Call, Result
 from boxruntime.api.conditional import Condition, find_one_to_change, search_condition
 from boxruntime.api.entities import METADATA, hold_definitions, undefine
+from boxruntime.api.manifests import APP, withdraw
 from boxruntime.api.preconditions import accepted_versions, refuse_absent
 from boxruntime.api.profile_definitions import makes_profiles, note_definition
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
@@ -64,6 +65,8 @@ async def _delete(call: Call, box: Box, id_: str) -> Result:
         stored = await atomically(
             box, call.dialect, lambda inner: _delete_metadata(call, inner, id_)
         )
+    elif call.type == APP:
+        stored = await atomically(box, call.dialect, lambda inner: _delete_app(call, inner, id_))
     elif makes_profiles(box, call.type):
         stored = await atomically(
             box, call.dialect, lambda inner: _delete_definition(call, inner, id_)
@@ -90,6 +93,14 @@ async def _delete_metadata(call: Call, box: Box, id_: str) -> Stored | None:
     stored = await _delete_row(call, box, id_)
     if stored is not None:
         await undefine(box, call.type, id_, stored.resource())
+    return stored
+
+
+async def _delete_app(call: Call, box: Box, id_: str) -> Stored | None:
+    await hold_definitions(box)
+    stored = await _delete_row(call, box, id_)
+    if stored is not None:
+        await withdraw(call, box, stored)
     return stored
 
 
