@@ -53,6 +53,8 @@ from boxruntime.telemetry.statements import StatementLog
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from boxruntime.fhir.metadata import Metadata
+
 SUPPORTED_VERSIONS = ("4.0.1",)
 _CLIENT_ID = re.compile(r"[A-Za-z0-9\-._]{1,255}")
 
@@ -112,7 +114,7 @@ class Application:
             log=StatementLog(self.log) if settings.log_sql else None,
         )
         self._shared = SharedStatements(self.database)
-        metadata = base_metadata(settings.fhir_version)
+        metadata = self._base_metadata()
         self.box = Box(
             settings=settings,
             metadata=metadata,
@@ -212,14 +214,17 @@ class Application:
             if concerns("Entity", "Attribute", "CompartmentDefinition", "SearchParameter"):
                 await self._reload_metadata()
 
+    def _base_metadata(self) -> Metadata:
+        base = base_metadata(self.settings.fhir_version)
+        return base.with_created_at_url(self.settings.created_at_url)
+
     async def _reload_metadata(self) -> None:
         own = await load_metadata(self.database)
         mark = hashlib.sha256(encode_json(own)).digest()
         if mark == self._metadata_mark:
             return  # what was compiled for it is still right
-        base = base_metadata(self.settings.fhir_version)
         try:
-            metadata = laid_over(base, own)
+            metadata = laid_over(self._base_metadata(), own)
         except UNUSABLE as error:
             # Rows that people wrote by SQL: the API lets none in that cannot be used. What the
             # box knew before still holds.

@@ -60,6 +60,8 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
     participants: tuple[Participant, ...]
     create_ignores_id: bool
     allows_reference_skip: bool
+    created_at_url: str
+    """Of the extension that tells meta.createdAt at /fhir."""
     enforces_definitions: bool
     """StructureDefinitions that are stored become profiles at once."""
     max_body_bytes: int
@@ -104,6 +106,7 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
             participants=_participants(env.get("BOX_PARTICIPANTS") or "[]"),
             create_ignores_id=_flag(env, "BOX_FHIR_CREATE_IGNORE_ID"),
             allows_reference_skip=_flag(env, "BOX_FHIR_VALIDATION_SKIP_REFERENCE"),
+            created_at_url=env.get("BOX_FHIR_CREATED_AT_URL") or "ex:createdAt",
             enforces_definitions=_flag(env, "BOX_FHIR_ENFORCE_PROFILES"),
             max_body_bytes=_integer(env, "BOX_WEB_MAX_BODY", 128 * 1024 * 1024, low=1024),
             connections=_integer(env, "BOX_DB_CONNECTIONS", 8, low=2, high=200),

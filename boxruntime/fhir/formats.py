@@ -70,7 +70,7 @@ def to_aidbox(
             metadata, type_name, document, rewrite, text, from_fhir_node, Dialect.FHIR
         )
         if "meta" in result:
-            _meta_in(result, keep_meta=keep_meta)
+            _meta_in(metadata, result, keep_meta=keep_meta)
         has_extensions = b'xtension"' in text
         is_unusual = (has_extensions and not are_extensions_right(metadata, document)) or (
             b"_" in text
@@ -102,7 +102,7 @@ def accept_aidbox(
             metadata, type_name, document, rewrite, text, accepting_node, Dialect.AIDBOX
         )
         if "meta" in result:
-            _meta_in(result, keep_meta=False)
+            _meta_in(metadata, result, keep_meta=False)
         if rewrite and b'xtension"' in text:
             result = rewrite_extensions(result, rewrite)
         return _converted(state, result, document, type_name)
@@ -153,7 +153,7 @@ def to_fhir(
     result = render_node(find_node(metadata, type_name), resource, (), metadata)
     if result is resource:
         result = resource.copy()
-    return with_created_at(result)
+    return with_created_at(result, metadata.created_at_url)
 
 
 def _with_type(result: dict[str, Any], document: dict[str, Any], type_name: str) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _with_type(result: dict[str, Any], document: dict[str, Any], type_name: str)
     return result
 
 
-def _meta_in(result: dict[str, Any], *, keep_meta: bool) -> None:
+def _meta_in(metadata: Metadata, result: dict[str, Any], *, keep_meta: bool) -> None:
     """Drop, or with keep_meta translate, what the server says about the resource itself."""
     meta = result["meta"]
     if not isinstance(meta, dict):
@@ -176,7 +176,8 @@ def _meta_in(result: dict[str, Any], *, keep_meta: bool) -> None:
     if isinstance(extensions, list):
         rest = []
         for item in extensions:
-            if isinstance(item, dict) and item.get("url") in CREATED_AT_URLS:
+            url = item.get("url") if isinstance(item, dict) else None
+            if isinstance(url, str) and (url in CREATED_AT_URLS or url == metadata.created_at_url):
                 if keep_meta and "valueInstant" in item:
                     kept["createdAt"] = item["valueInstant"]
             elif _is_source_id(item):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
 ElementPath: TypeAlias = tuple[str, ...]
+CREATED_AT_URL = "ex:createdAt"
 SHADOW = "fhir:"
 """Prefix of a FHIR type whose plain name Aidbox uses for a type of its own: SearchParameter."""
 Record: TypeAlias = "Mapping[str, Any]"
@@ -91,6 +92,7 @@ class Metadata:
         "_base",
         "_changed",
         "compartments",
+        "created_at_url",
         "fhir_version",
         "module",
         "resource_types",
@@ -108,6 +110,7 @@ class Metadata:
         compartments: dict[str, dict[str, Any]],
         base: Metadata | None = None,
         changed: frozenset[str] = frozenset(),
+        created_at_url: str = CREATED_AT_URL,
     ) -> None:
         self.fhir_version = fhir_version
         self.module = module
@@ -118,6 +121,8 @@ class Metadata:
         self.search_parameters = search_parameters
         """(type, name) -> the row of the definitions file."""
         self.compartments = compartments
+        self.created_at_url = created_at_url
+        """Of the extension that tells meta.createdAt at /fhir."""
         self._base = base
         self._changed = changed
         self._artefacts: dict[str, dict[str, Any]] = {}
@@ -194,6 +199,21 @@ class Metadata:
             compartments=self.compartments,
             base=self,
             changed=changed,
+            created_at_url=self.created_at_url,
+        )
+
+    def with_created_at_url(self, url: str) -> Metadata:
+        """Return this metadata with another url for meta.createdAt."""
+        if url == self.created_at_url:
+            return self
+        return Metadata(
+            fhir_version=self.fhir_version,
+            module=self.module,
+            types=self.types,
+            search_parameters=self.search_parameters,
+            compartments=self.compartments,
+            base=self,
+            created_at_url=url,
         )
 
     def with_compartments(self, definitions: Iterable[Record]) -> Metadata:
@@ -214,7 +234,9 @@ class Metadata:
             types=self.types,
             search_parameters=self.search_parameters,
             compartments={**self.compartments, **own},
-            base=self,
+            base=self._base or self,
+            changed=self._changed,
+            created_at_url=self.created_at_url,
         )
 
     @property

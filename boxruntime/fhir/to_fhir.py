@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from boxruntime.fhir.compile import Convert, FirstClass, Handler, Node, Rules, choice_key, node_of
+from boxruntime.fhir.metadata import CREATED_AT_URL
 from boxruntime.fhir.references import reference_to_fhir
 
 if TYPE_CHECKING:
@@ -151,17 +152,18 @@ def _resource(find_node: Any) -> Convert:
         if not isinstance(type_name, str) or type_name not in metadata.resource_types:
             return source
         type_name = metadata.fhir_type(type_name)
-        return with_created_at(render_node(find_node(metadata, type_name), source, (), metadata))
+        found = render_node(find_node(metadata, type_name), source, (), metadata)
+        return with_created_at(found, metadata.created_at_url)
 
     return convert
 
 
-CREATED_AT_URL = "ex:createdAt"
+CREATED_AT_URLS = frozenset({CREATED_AT_URL, "ax:createdAt"})
+"""What clients send back, from any release."""
 SOURCE_ID_URL = "ex:sourceId"
-CREATED_AT_URLS = frozenset({"ex:createdAt", "ax:createdAt"})
 
 
-def with_created_at(resource: dict[str, Any]) -> dict[str, Any]:
+def with_created_at(resource: dict[str, Any], url: str) -> dict[str, Any]:
     """Move meta.createdAt, and meta.sourceId, into extensions of meta.
 
     Source: core specification, "Meta and primitive extensions".
@@ -170,7 +172,7 @@ def with_created_at(resource: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(meta, dict) or "createdAt" not in meta:
         return resource
     rest = meta.copy()
-    created = {"url": CREATED_AT_URL, "valueInstant": rest.pop("createdAt")}
+    created = {"url": url, "valueInstant": rest.pop("createdAt")}
     raw = rest.get("extension")
     rest["extension"] = [*raw, created] if isinstance(raw, list) else [created]
     if "sourceId" in rest:

@@ -252,6 +252,27 @@ async def test_primitive_extensions_and_free_keys(box):
     outcome(await box.client.post("/fhir/Patient", json=free), 422)
 
 
+async def test_the_first_creation_is_an_extension_whose_url_can_be_chosen(box, make_box):
+    id_ = fresh()
+    await put(box, f"/Patient/{id_}", {})
+    created = (await box.client.get(f"/Patient/{id_}")).json()["meta"]["createdAt"]
+    async with make_box(BOX_FHIR_CREATED_AT_URL="urn:born") as other:
+        for each, url in ((box, "ex:createdAt"), (other, "urn:born")):
+            found = (await each.client.get(f"/fhir/Patient/{id_}")).json()
+            assert found["meta"]["extension"] == [{"url": url, "valueInstant": created}]
+            # What comes back is no content.
+            back = await each.client.put(f"/fhir/Patient/{id_}", json=found)
+            assert back.json()["meta"]["extension"] == found["meta"]["extension"]
+            listed = (await each.client.get(f"/fhir/Patient?_id={id_}")).json()["entry"][0]
+            assert listed["resource"]["meta"]["extension"] == found["meta"]["extension"]
+        (row,) = await box.sql("SELECT resource::text AS text FROM patient WHERE id = $1", id_)
+        assert row["text"] == "{}"
+        name = new_type()
+        await define(other, entity(name, isOpen=True))  # the setting outlives a change of metadata
+        found = (await other.client.get(f"/fhir/Patient/{id_}")).json()
+        assert found["meta"]["extension"][0]["url"] == "urn:born"
+
+
 async def test_common_queries_of_metadata(box):
     name = new_type()
     await define(box, entity(name, module="mine"), attribute(name, "mood", type="string"))
