@@ -41,7 +41,7 @@ def overlay_types(
         for name in _heirs(types, owner):
             if member in shared and member not in types[name].elements:
                 continue  # one of those that our own types do without
-            types[name] = _with_attribute(types[name], record)
+            types[name] = _with_attribute(types[name], record, types["Element"].elements)
             touched.add(name)
     return types, _affected(types, touched) if touched else frozenset()
 
@@ -116,22 +116,31 @@ def _base_of(type_def: TypeDef) -> str | None:
     return type_def.base or ("DomainResource" if type_def.kind == "resource" else None)
 
 
-def _with_attribute(type_def: TypeDef, record: Record) -> TypeDef:
+def _with_attribute(type_def: TypeDef, record: Record, common: dict[str, Element]) -> TypeDef:
     path = tuple(record["path"])
-    elements = _placed(type_def.elements, path, (), record)
+    elements = _placed(type_def.elements, path, (), record, common)
     return structs.replace(type_def, elements=elements)
 
 
 def _placed(
-    elements: dict[str, Element], path: ElementPath, above: ElementPath, record: Record
+    elements: dict[str, Element],
+    path: ElementPath,
+    above: ElementPath,
+    record: Record,
+    common: dict[str, Element],
 ) -> dict[str, Element]:
-    """Return a copy of `elements` with the record's element at `path`; untouched ones shared."""
+    """Return a copy of `elements` with the record's element at `path`; untouched ones shared.
+
+    `common`: what every group has beside its own elements, room for extensions above all.
+    """
     name, rest = path[0], path[1:]
     known = elements.get(name)
     if rest:
         if known is None:
             known = Element(name=name, path=(*above, name), order=len(elements))
-        below = _placed(known.children, rest, (*above, name), record)
+        below = _placed(known.children, rest, (*above, name), record, common)
+        if not (known.type or known.union or known.content_ref):
+            below = {**common, **below}
         return {**elements, name: structs.replace(known, children=below)}
     order = known.order if known is not None else len(elements)
     element = _attribute(record, (*above, name), order)

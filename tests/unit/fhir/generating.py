@@ -75,11 +75,16 @@ def _objects(
         value = draw(_values(metadata, element, owner, depth - 1))
         if value is not None:
             result[key] = [value] if element.array else value
-            if name != "id" and _is_primitive(metadata, element) and draw(st.integers(0, 4)) == 0:
+            if _may_have_extra(metadata, name, element) and draw(st.integers(0, 4)) == 0:
                 _accompany(draw, result, key, element)
     for _, member, item in sorted(lifted, key=lambda found: found[0]):
         result[member] = [*result.get(member, ()), item]
     return result
+
+
+def _may_have_extra(metadata: Metadata, name: str, element: Element) -> bool:
+    """Whether an `_x` may stand beside the element: not beside ids and XHTML (FHIR R4)."""
+    return name != "id" and element.type != "xhtml" and _is_primitive(metadata, element)
 
 
 def _accompany(draw: Any, result: dict[str, Any], key: str, element: Element) -> None:

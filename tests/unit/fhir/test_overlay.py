@@ -62,6 +62,26 @@ def test_choices_and_groups_work_in_custom_types():
     assert metadata.find_element("VisitNote", ("part", 0, "part", "value", "string"))
 
 
+def test_a_group_has_room_for_extensions_that_have_no_attribute():
+    metadata = METADATA.with_records(
+        [],
+        [
+            attribute("Patient", "origin", extensionUrl="urn:origin"),
+            attribute("Patient", "origin", "village", type=ref("string"), extensionUrl="village"),
+        ],
+    )
+    raw = {"url": "other", "valueString": "x"}
+    known = {"url": "village", "valueString": "Alma"}
+    document = {
+        "resourceType": "Patient",
+        "extension": [{"url": "urn:origin", "extension": [raw, known]}],
+    }
+    converted = to_aidbox(metadata, "Patient", document)
+    assert converted.resource["origin"] == {"village": "Alma", "extension": [raw]}
+    assert converted.issues == []
+    assert validate(metadata, "Patient", converted.resource, Dialect.FHIR) == []
+
+
 def test_an_override_keeps_what_stands_below_and_beside():
     metadata = METADATA.with_records(
         [], [attribute("Patient", "contact", isCollection=True, isRequired=True)]
