@@ -150,7 +150,10 @@ class Connection(asyncio.Protocol):
             return
         self.received += len(data)
         was_open = self.head_open
-        self._measures = self.head_bytes + len(data) > MAX_URL_BYTES
+        # A head that began in a large piece is measured however small its last one is.
+        self._measures = (was_open and self._measures) or (
+            self.head_bytes + len(data) > MAX_URL_BYTES
+        )
         try:
             self.parser.feed_data(data)
             if self.head_open:

@@ -157,6 +157,15 @@ async def test_head_is_counted_over_many_pieces(connection):
     assert connection.refused
 
 
+async def test_a_large_head_in_two_pieces_is_refused(connection):
+    head = GET[:-2] + b"x: " + b"a" * (MAX_HEAD_BYTES + 5000) + b"\r\n\r\n"
+    connection.data_received(head[:MAX_HEAD_BYTES])
+    connection.data_received(head[MAX_HEAD_BYTES:])
+    await settle()
+    assert connection.transport.written.startswith(b"HTTP/1.1 431")
+    assert connection.application.requests == []
+
+
 async def test_heads_after_a_large_body_start_at_zero(connection):
     body = b"x" * 200_000
     head = b"POST / HTTP/1.1\r\nhost: b\r\ncontent-length: %d\r\n\r\n" % len(body)
