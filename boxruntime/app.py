@@ -27,6 +27,7 @@ from boxruntime.fhir.examination.rules import rules_of
 from boxruntime.fhir.json_text import encode_json
 from boxruntime.fhir.metadata import base_metadata
 from boxruntime.fhir.profiles.registry import NO_PROFILES, ProfileSet
+from boxruntime.fhir.secrets import secret_types
 from boxruntime.fhir.validation import warm
 from boxruntime.http.messages import RawRequest, RequestError, Response
 from boxruntime.http.server import StartupError
@@ -35,7 +36,7 @@ from boxruntime.settings import BoxSettings, SettingsError
 from boxruntime.storage.bootstrap import ensure_bootstrap
 from boxruntime.storage.changes import ChangeListener
 from boxruntime.storage.database import Database
-from boxruntime.storage.meta import load_all, load_metadata
+from boxruntime.storage.meta import NO_METADATA, OwnMetadata, load_all, load_metadata
 from boxruntime.storage.prepare import (
     BaseRow,
     Layout,
@@ -65,6 +66,7 @@ def preload(fhir_versions: Sequence[str] = SUPPORTED_VERSIONS) -> None:
         metadata = base_metadata(version)
         warm(metadata)
         rules_of(version)
+        secret_types(metadata)
         layout_for(version)
         decoy_hash()
         _base_routes(metadata.resource_types)
@@ -139,7 +141,7 @@ class Application:
         )
         self._listener = ChangeListener(self.database, self._heard)
         self._reloading = asyncio.Lock()
-        self._metadata_mark = b""
+        self._metadata_mark = _mark(NO_METADATA)
         """Tells the rows that the metadata was made of from others."""
 
     async def startup(self) -> None:
@@ -157,13 +159,8 @@ class Application:
         self.log.write("box/start", version=__version__, fhir=self.settings.fhir_version)
 
     async def _start(self) -> None:
-        connection = await self.database.connect()
-        try:
-            # Preparing takes longer than a request may.
-            await connection.execute("SET statement_timeout = 0")
-            await ensure_prepared(connection, layout_for(self.settings.fhir_version))
-        finally:
-            await connection.close()
+        layout = layout_for(self.settings.fhir_version)
+        await self.database.without_timeout(lambda connection: ensure_prepared(connection, layout))
         await ensure_bootstrap(
             self.database, self.settings, stored_form=_stored_form, is_hashed=is_hashed
         )
@@ -220,7 +217,7 @@ class Application:
 
     async def _reload_metadata(self) -> None:
         own = await load_metadata(self.database)
-        mark = hashlib.sha256(encode_json(own)).digest()
+        mark = _mark(own)
         if mark == self._metadata_mark:
             return  # what was compiled for it is still right
         try:
@@ -254,6 +251,11 @@ class Application:
 
 class UnsupportedVersionError(ValueError):
     """The settings ask for a FHIR version that this release does not have."""
+
+
+def _mark(own: OwnMetadata) -> bytes:
+    """Return what tells whether metadata are the same."""
+    return hashlib.sha256(encode_json(own)).digest()
 
 
 def _open_log(settings: BoxSettings) -> EventLog:

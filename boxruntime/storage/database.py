@@ -214,6 +214,21 @@ class Database:
                 await asyncio.sleep(0.005 * 3**attempt)
         raise AssertionError("unreachable")
 
+    async def without_timeout(self, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Run `work` on a connection whose statements may take longer than a request's."""
+        link = await self._acquire()
+        try:
+            await link.execute("SET statement_timeout = 0")
+            result = await work(link.connection)
+            await link.execute("RESET statement_timeout")
+        except BaseException:
+            link.connection.terminate()
+            raise
+        else:
+            return result
+        finally:
+            self._release(link)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Runner]:
         """Give a runner whose statements are one transaction; an exception rolls it back."""

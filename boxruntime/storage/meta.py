@@ -41,6 +41,9 @@ class OwnMetadata(NamedTuple):
     deleted_parameters: list[str]
 
 
+NO_METADATA = OwnMetadata([], [], [], [], [])
+
+
 async def load_metadata(runner: Runner) -> OwnMetadata:
     """Return what a box's metadata differs by from that of a new box."""
     deleted = await runner.run(
