@@ -29,8 +29,8 @@ from boxruntime.fhir.metadata import base_metadata
 from boxruntime.fhir.profiles.registry import NO_PROFILES, ProfileSet
 from boxruntime.fhir.secrets import secret_types
 from boxruntime.fhir.validation import warm
+from boxruntime.http.application import StartupError
 from boxruntime.http.messages import RawRequest, RequestError, Response
-from boxruntime.http.server import StartupError
 from boxruntime.pipeline import handle, refuse
 from boxruntime.settings import BoxSettings, SettingsError
 from boxruntime.storage.bootstrap import ensure_bootstrap

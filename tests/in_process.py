@@ -12,7 +12,7 @@ from boxruntime.http.messages import RawRequest, RequestError, Response
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from boxruntime.http.connection import Application
+    from boxruntime.http.application import Application
 
 
 class InProcess(httpx.AsyncBaseTransport):

@@ -14,7 +14,7 @@ from boxruntime.settings import BoxSettings, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from boxruntime.http.connection import Application
+    from boxruntime.http.application import Application
 
 
 def preload() -> None:

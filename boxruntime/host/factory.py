@@ -10,7 +10,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from boxruntime.http.connection import Application
+from boxruntime.http.application import Application
 
 Factory: TypeAlias = Callable[[Mapping[str, str]], Application]
 DEFAULT = "boxruntime.host.application:create"

@@ -14,18 +14,19 @@ import contextlib
 import logging
 import time
 from collections import deque
-from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from boxruntime.http.answers import LAST_CHUNK, Turn, chunk, stream_head, whole
 from boxruntime.http.bodies import packed, too_large, unpacked
 from boxruntime.http.messages import RawRequest, RequestError, Response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from boxruntime.http.application import Application
     from boxruntime.http.server import State
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -43,35 +44,6 @@ _REASONS = {
     HTTPStatus.SERVICE_UNAVAILABLE: "The box has too many connections.",
 }
 _logger = logging.getLogger("boxruntime.http")
-
-
-class Application(Protocol):
-    """What answers the requests of a server."""
-
-    max_body_bytes: int
-
-    async def startup(self) -> None:
-        """Get ready. Raises StartupError, whose text is for the operator."""
-
-    async def shutdown(self) -> None:
-        """Give everything back."""
-
-    async def answer(self, request: RawRequest) -> Response:
-        """Answer one request. Never raises."""
-        ...
-
-    def refuse(self, path: bytes, error: RequestError) -> Response:
-        """Answer a request that could not be taken in."""
-        ...
-
-
-class _Turn(NamedTuple):
-    """A received request that waits for its answer."""
-
-    request: RawRequest
-    keep_alive: bool
-    is_old: bool
-    """HTTP/1.0: keep-alive must be said, and there are no chunks."""
 
 
 class _RefusedError(Exception):
@@ -106,8 +78,8 @@ class Connection(asyncio.Protocol):
         self._body_open = False
         self._close_after = False
         """The answer at work, or the next one, is the last."""
-        self._turns: deque[_Turn] = deque()
-        self._at_work: _Turn | None = None
+        self._turns: deque[Turn] = deque()
+        self._at_work: Turn | None = None
         self._task: asyncio.Task[None] | None = None
         self._reading_paused = False
         self._piece_at: float | None = None
@@ -234,7 +206,7 @@ class Connection(asyncio.Protocol):
         if encoding is not None:
             body = unpacked(body, encoding, self.application.max_body_bytes)
         parser = self.parser
-        turn = _Turn(
+        turn = Turn(
             RawRequest(
                 parser.get_method().decode("ascii"),
                 self._path,
@@ -256,14 +228,14 @@ class Connection(asyncio.Protocol):
 
     # Answering
 
-    def _begin(self, turn: _Turn) -> None:
+    def _begin(self, turn: Turn) -> None:
         self._at_work = turn
         task = asyncio.get_running_loop().create_task(self._answer(turn))
         self._task = task
         self.state.tasks.add(task)
         task.add_done_callback(self.state.tasks.discard)
 
-    async def _answer(self, turn: _Turn) -> None:
+    async def _answer(self, turn: Turn) -> None:
         keep_alive = False
         try:
             response = await self.application.answer(turn.request)
@@ -297,22 +269,16 @@ class Connection(asyncio.Protocol):
             self._reading_paused = False
             self.transport.resume_reading()
 
-    def _write(self, turn: _Turn, response: Response, keep_alive: bool) -> None:
-        parts = self._head(turn, response, keep_alive)
-        if response.status not in {204, 304}:
-            parts.append(b"content-length: %d\r\n\r\n" % len(response.body))
-            if turn.request.method != "HEAD":
-                parts.append(response.body)
-        else:
-            parts.append(b"\r\n")
-        self.transport.write(b"".join(parts))
+    def _write(self, turn: Turn, response: Response, keep_alive: bool) -> None:
+        self.transport.write(whole(turn, response, self.state.common_head, keep_alive=keep_alive))
 
-    async def _write_stream(self, turn: _Turn, response: Response, keep_alive: bool) -> bool:
+    async def _write_stream(self, turn: Turn, response: Response, keep_alive: bool) -> bool:
         """Write a body of unknown length; return whether the connection can go on."""
         assert response.stream is not None
-        parts = self._head(turn, response, keep_alive and not turn.is_old)
-        parts.append(b"\r\n" if turn.is_old else b"transfer-encoding: chunked\r\n\r\n")
-        self.transport.write(b"".join(parts))
+        keep_alive = keep_alive and not turn.is_old
+        self.transport.write(
+            stream_head(turn, response, self.state.common_head, keep_alive=keep_alive)
+        )
         if turn.request.method != "HEAD":
             try:
                 await self._write_pieces(turn, response.stream)
@@ -323,33 +289,21 @@ class Connection(asyncio.Protocol):
             finally:
                 self._piece_at = None
             if not turn.is_old and not self.transport.is_closing():
-                self.transport.write(b"0\r\n\r\n")
-        return keep_alive and not turn.is_old
+                self.transport.write(LAST_CHUNK)
+        return keep_alive
 
-    async def _write_pieces(self, turn: _Turn, stream: AsyncGenerator[bytes, None]) -> None:
+    async def _write_pieces(self, turn: Turn, stream: AsyncGenerator[bytes, None]) -> None:
         async with contextlib.aclosing(stream):
             self._piece_at = time.monotonic()
             async for piece in stream:
                 if not piece:
                     continue
-                self.transport.write(
-                    piece if turn.is_old else b"%x\r\n%b\r\n" % (len(piece), piece)
-                )
+                self.transport.write(chunk(turn, piece))
                 if self._writable is not None and not self._writable.is_set():
                     await self._writable.wait()
                 if self.transport.is_closing():
                     return
                 self._piece_at = time.monotonic()
-
-    def _head(self, turn: _Turn, response: Response, keep_alive: bool) -> list[bytes]:
-        parts = [_status_line(response.status), self.state.common_head]
-        for name, value in response.headers:
-            parts += (name, b": ", value, b"\r\n")
-        if not keep_alive:
-            parts.append(b"connection: close\r\n")
-        elif turn.is_old:
-            parts.append(b"connection: keep-alive\r\n")
-        return parts
 
     # What the server asks
 
@@ -430,16 +384,11 @@ class Connection(asyncio.Protocol):
             self._turns.clear()
             self._close_after = True
             return
-        nobody = _Turn(RawRequest("GET", b"", b"", {}, b"", ""), False, False)
+        nobody = Turn(RawRequest("GET", b"", b"", {}, b"", ""), False, False)
         self._write(nobody, response, keep_alive=False)
         if self.transport.can_write_eof():
             self.transport.write_eof()
         asyncio.get_running_loop().call_later(_LINGER_S, self.close)
-
-
-@lru_cache(maxsize=128)
-def _status_line(status: int) -> bytes:
-    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
 
 
 def _origin_form(url: bytes) -> bytes:

@@ -20,7 +20,8 @@ from typing import Protocol
 import uvloop
 
 from boxruntime.contract import Limits
-from boxruntime.http.connection import Application, Connection
+from boxruntime.http.application import Application, StartupError
+from boxruntime.http.connection import Connection
 
 EXIT_STARTUP_FAILED = 3
 BACKLOG = 4096  # Linux's own upper bound (net.core.somaxconn) since 5.4
@@ -34,10 +35,6 @@ DRAIN_S = 30.0
 SHUTDOWN_S = 10.0  # for the application to close its database connections
 
 _logger = logging.getLogger("boxruntime.http")
-
-
-class StartupError(Exception):
-    """The application cannot start; the text is for the operator."""
 
 
 class Observer(Protocol):

@@ -6,8 +6,8 @@ import os
 import time
 from pathlib import Path
 
+from boxruntime.http.application import StartupError
 from boxruntime.http.messages import Response
-from boxruntime.http.server import StartupError
 
 PRELOADED = {"at": 0.0}
 
