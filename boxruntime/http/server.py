@@ -25,8 +25,8 @@ from boxruntime.http.connection import Connection
 
 EXIT_STARTUP_FAILED = 3
 BACKLOG = 4096  # Linux's own upper bound (net.core.somaxconn) since 5.4
-KEEP_ALIVE_S = 75.0  # longer than the edge's 30 s, so that the edge closes first and no request
-# meets a connection that is just being closed
+KEEP_ALIVE_S = 75.0  # longer than clients keep an idle connection, so that no request meets its end
+TICK_S = 1.0  # while there are connections
 STALLED_S = 75.0  # a client that owes bytes of a request and sends none
 STOP_GRACE_S = 1.0
 """How long, when stopping, an open connection without a request may still begin one."""
@@ -99,7 +99,8 @@ class _Server:
         self._state = State(limits.http_connections)
         self._state.on_first_connection = self._on_first_connection
         self._state.on_last_connection = self._on_last_connection
-        self._changed = asyncio.Event()  # connections came or went, or it is time to stop
+        self._changed = asyncio.Event()  # a connection came, or it is time to stop
+        self._resting = False  # nothing ticks: the next connection must be told of
         self._stop_grace_s: float | None = None  # not None = stop
         self._forced = False
         self._busy_at = time.monotonic()
@@ -144,31 +145,41 @@ class _Server:
         self.stop(STOP_GRACE_S)
 
     def _on_first_connection(self) -> None:
-        """There was no connection; the date may be old."""
-        self._refresh_date()
-        self._changed.set()
+        """There was no connection; after a rest the date is old."""
+        if self._resting:
+            self._resting = False
+            self._refresh_date()
+            self._changed.set()
 
     def _on_last_connection(self) -> None:
-        """There is no connection any more."""
+        """There is no connection any more. The next tick sees that."""
         self._busy_at = time.monotonic()
-        self._changed.set()
 
     async def _until_done(self) -> None:
-        """Return when told to stop, or when there was no connection for idle_exit_s."""
+        """Return when told to stop, or when there was no connection for idle_exit_s.
+
+        The edge makes a connection for each request, so first and last ones come and go by the
+        thousand: they wake nobody up while it ticks anyway.
+        """
+        tick_s = min(TICK_S, self._idle_exit_s / 4 or TICK_S)
         while self._stop_grace_s is None:
             now = time.monotonic()
-            if self._state.connections:
+            idle_s = now - self._busy_at
+            timeout_s: float | None = tick_s
+            if self._state.connections or idle_s < tick_s:
                 self._refresh_date()
                 self._sweep(now)
-                timeout_s: float | None = 1.0
             elif self._idle_exit_s:
-                timeout_s = self._busy_at + self._idle_exit_s - now
+                timeout_s = self._idle_exit_s - idle_s
                 if timeout_s <= 0:
                     return
+                self._resting = True
             else:
                 timeout_s = None  # a process without work never wakes up
+                self._resting = True
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), timeout_s)
+            self._resting = False
             self._changed.clear()
 
     async def _drain(self, grace_s: float) -> None:
