@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +24,19 @@ if TYPE_CHECKING:
     from infra.local.accounts import Account
 
 POLL_S = 0.05
+BACKLOG = 1024  # requests that wait for a program which is just restarting
 LOG_TAIL_LINES = 8
+HANDOVER = Path(__file__).with_name("handover.py")
+
+
+def listen_for_ourselves(path: Path) -> socket.socket:
+    """Listen at `path`, replacing what was left there, for processes of our own user only."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(os.fspath(path))
+    path.chmod(0o600)  # nobody was let in before `listen`
+    listener.listen(BACKLOG)
+    return listener
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +53,9 @@ class Service:
     """The complete environment; nothing is inherited."""
     account: Account | None = None
     directory: Path = Path("/")
+    listener: socket.socket | None = None
+    """A listening socket for the program, handed over as systemd does: what comes while the program
+    is down or restarts waits there. It lives as long as this description of the service."""
     stop_signal: signal.Signals = signal.SIGTERM
     start_s: float = 60.0
     stop_s: float = 30.0
@@ -55,7 +72,16 @@ class Service:
         }
         if self.account is not None:
             options |= self.account.popen_options()
+        if self.listener is not None:
+            options["pass_fds"] = (self.listener.fileno(),)
         return options
+
+    def popen_command(self) -> tuple[str, ...]:
+        """Return the command that starts the program."""
+        if self.listener is None:
+            return self.command
+        handover = (sys.executable, str(HANDOVER), str(self.listener.fileno()))
+        return (*handover, *self.command)
 
 
 def log_tail(log: Path) -> str:
@@ -76,7 +102,7 @@ class Running:
         try:
             with log.open("ab") as output:
                 self.process = subprocess.Popen(
-                    service.command,
+                    service.popen_command(),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,

@@ -175,7 +175,7 @@ class _Keeper:
         try:
             with self._log.open("ab") as output:
                 self._process = await asyncio.create_subprocess_exec(
-                    *service.command,
+                    *service.popen_command(),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import stat
 import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from infra.environment import base_environment
 from infra.local import supervisor as supervision
 from infra.local.problems import SetupError
-from infra.local.service import Service
+from infra.local.service import Service, listen_for_ourselves
 from infra.local.state import Phase, State, Whole, read_state
 from infra.local.supervisor import Stage, Supervisor, rotate
 
@@ -38,7 +39,7 @@ time.sleep(60)
 """
 
 
-def service(name: str, place: Path, program: str = PROGRAM, **options: float) -> Service:
+def service(name: str, place: Path, program: str = PROGRAM, **options: Any) -> Service:
     return Service(
         name=name,
         title=name,
@@ -111,6 +112,39 @@ async def test_a_service_that_dies_is_started_again(tmp_path):
         assert again is not None
         assert again.lives()
         assert state(tmp_path).stages[1].restarts == 0
+
+
+# Answers what comes to the socket that it was handed over.
+SERVER = """
+import os, pathlib, socket, sys
+name, place = sys.argv[1], pathlib.Path(sys.argv[2])
+assert (os.environ["LISTEN_PID"], os.environ["LISTEN_FDS"]) == (str(os.getpid()), "1")
+listener = socket.socket(fileno=3)
+(place / name).touch()
+while True:
+    connection, _ = listener.accept()
+    connection.sendall(connection.recv(100).upper())
+    connection.close()
+"""
+
+
+async def test_what_comes_while_a_service_is_down_waits_for_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervision, "FIRST_DELAY_S", 0.5)
+    path = tmp_path / "socket"
+    listener = listen_for_ourselves(path)
+    plan = [Stage("a", lambda: service("a", tmp_path, SERVER, listener=listener))]
+    async with running(tmp_path, plan):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        victim = state(tmp_path).stages[0].process
+        assert victim is not None
+        os.kill(victim.pid, signal.SIGKILL)
+        await until(lambda: state(tmp_path).stages[0].phase is Phase.RESTARTING)
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"asked meanwhile")
+        async with asyncio.timeout(15):
+            assert await reader.read() == b"ASKED MEANWHILE"
+        writer.close()
+    listener.close()
 
 
 async def test_a_stage_that_cannot_start_stops_the_ones_before_and_says_why(tmp_path):
