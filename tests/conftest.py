@@ -3,6 +3,7 @@
 pytest_plugins = [
     "tests.fixtures_services",
     "tests.fixtures_box",
+    "tests.fixtures_edge",
     "tests.fixtures_django",
     "tests.fixtures_platform",
     "tests.fixtures_installation",

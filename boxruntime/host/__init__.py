@@ -10,7 +10,7 @@ with one sentence on stderr when it cannot start. Once the control socket answer
 `"ready": true`, boxes wake in milliseconds (before, their connections wait).
 
     <run-dir>/boxhost.sock        control socket, mode 0600
-    <run-dir>/boxes/<box>.sock    HTTP of a box, mode 0666, there from `ensure` to `remove`
+    <run-dir>/boxes/<box>.sock    HTTP of a box, mode 0766, there from `ensure` to `remove`
     <run-dir>/../boxhost/         encrypted specs, mode 0700
 
 `<run-dir>` must be short: a socket path has at most 107 bytes.

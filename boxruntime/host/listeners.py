@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 BACKLOG = 4096  # connections that may wait while a box starts; Linux's own upper bound
 MAX_PATH_BYTES = 107  # sockaddr_un
+# Edge and control plane may run under other users: connecting is all it allows. The owner's x says
+# nothing to the kernel; nginx tells by it, of all there is to see of a socket, that there is one.
+SOCKET_MODE = 0o766
 
 
 def check_path(path: Path) -> None:
@@ -39,8 +42,7 @@ def listen_box(
     """
     listeners = [] if port is None else [loopback or listen_loopback(port)]
     try:
-        # Caddy and the control plane may run under other users: connecting is all it allows.
-        listeners.insert(0, unix or listen_unix(path, 0o666))
+        listeners.insert(0, unix or listen_unix(path, SOCKET_MODE))
     except (HostError, OSError):
         if listeners and loopback is None:
             listeners[0].close()

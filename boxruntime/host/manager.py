@@ -26,7 +26,13 @@ from boxruntime.host.bounds import Bounds, check_limits
 from boxruntime.host.box import Box, State
 from boxruntime.host.control import ControlServer
 from boxruntime.host.errors import HostError
-from boxruntime.host.listeners import check_path, listen_box, listen_loopback, listen_unix
+from boxruntime.host.listeners import (
+    SOCKET_MODE,
+    check_path,
+    listen_box,
+    listen_loopback,
+    listen_unix,
+)
 from boxruntime.host.messages import MAX_SPEC_BYTES, Briefing, Confinement
 from boxruntime.host.mould_client import MouldClient
 from boxruntime.host.names import check_name
@@ -39,7 +45,7 @@ if TYPE_CHECKING:
     from boxruntime.host.line import BoxLine
 
 STOP_GRACE_S = 1.0  # for open connections when a box is reconfigured, put to sleep or removed
-UPGRADE_GRACE_S = 35.0  # longer than the edge keeps an idle connection: none meets its end
+UPGRADE_GRACE_S = 35.0  # longer than most clients of a loopback port keep an idle connection
 END_S = 30.0  # for requests in work when the host ends or a box is removed
 MOULD_DELAY_S, LONGEST_MOULD_DELAY_S = 1.0, 15.0  # between two attempts to get a mould
 _PR_SET_CHILD_SUBREAPER = 36
@@ -255,7 +261,7 @@ class Manager:
         """Listen for a box known from disk; one that cannot be had does not hinder the others."""
         box, port = kept.spec.id, kept.spec.loopback_port
         try:
-            listeners = [listen_unix(self._socket_path(box), 0o666)]
+            listeners = [listen_unix(self._socket_path(box), SOCKET_MODE)]
         except (HostError, OSError) as error:
             _logger.error("Not served: %s", error, extra={"box": box})  # noqa: TRY400
             return

@@ -19,14 +19,14 @@ from psycopg import conninfo
 from infra.boxhost import BoxHostError, LocalBoxRuntime
 from infra.edge import Edge, TlsFiles
 from infra.environment import base_environment
-from infra.local import caddy, renewal, valkey
+from infra.local import nginx, renewal, valkey
 from infra.local.accounts import server_account
 from infra.local.places import keep_secret
 from infra.local.ports import kept_port, kept_range, recorded_port, why_taken
 from infra.local.postgres import PostgresServer, find_programs
 from infra.local.probe import status_on_socket
 from infra.local.problems import SetupError
-from infra.local.service import Service, log_tail
+from infra.local.service import Service, listen_for_ourselves, log_tail
 from infra.local.supervisor import Stage
 from infra.postgres import PostgresCluster, ProvisioningError
 from infra.secrets import ClusterKey
@@ -206,10 +206,11 @@ class Platform:
 
     def _control_plane(self) -> Service:
         console = self._places.run / "console.sock"
-        console.unlink(missing_ok=True)
+        domain = self._settings.domain
 
         def ready() -> bool:
-            return status_on_socket(console, "/__healthcheck", self._settings.domain) == 200
+            # The socket takes the question before anybody is there to answer it.
+            return status_on_socket(console, "/__healthcheck", domain, timeout_s=2) == 200
 
         return Service(
             name="console",
@@ -217,13 +218,14 @@ class Platform:
             command=(
                 *_python("gunicorn"),
                 "controlplane.wsgi",
-                *("--bind", f"unix:{console}", "--workers", "2", "--threads", "8"),
+                *("--workers", "2", "--threads", "8"),
                 # Time for the longest remote call, creating a box: it waits until the box serves.
                 *("--timeout", "120", "--graceful-timeout", "20", "--no-control-socket"),
-                *("--umask", "0o077"),  # only the edge may say where a request came from
             ),
             environment=self._control_environment(),
             directory=self._places.project,
+            # Of our user alone: only the edge may say where a request came from.
+            listener=listen_for_ourselves(console),
             ready=ready,
         )
 
@@ -276,21 +278,23 @@ class Platform:
             else None
         )
         public_host = urlsplit(settings.base_url).hostname
-        home = self._places.var / "caddy"
-        server = caddy.CaddyServer(
-            home=home,
-            edge=Edge(
+        try:
+            edge = Edge(
                 port=settings.port,
                 run_directory=self._places.run,
-                data_directory=home,
                 domain=settings.domain,
                 shared_hosts=(public_host,) if public_host else (),
                 box_header=settings.box_header,
                 addresses=settings.listen,
                 tls=tls,
                 h2c=settings.h2c,
-            ),
-            program=caddy.find_program(settings.caddy),
+            )
+        except ValueError as error:
+            raise SetupError(str(error)) from error
+        server = nginx.NginxServer(
+            home=self._places.var / "nginx",
+            edge=edge,
+            program=nginx.find_program(settings.nginx),
         )
         taken = why_taken(settings.port, settings.listen[0])
         if taken:

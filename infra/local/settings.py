@@ -34,7 +34,7 @@ KEPT = (
     "HALEBOX_H2C",
     "HALEBOX_POSTGRES_BIN",
     "HALEBOX_VALKEY",
-    "HALEBOX_CADDY",
+    "HALEBOX_NGINX",
 )
 PASSED_ON = ("EMAIL_URL", "DJANGO_DEBUG")
 DEFAULT_PORT = 8888
@@ -60,7 +60,7 @@ class LocalSettings:
     """Also HTTP/2 without TLS, for a proxy in front of the edge."""
     postgres_bin: str | None
     valkey: str | None
-    caddy: str | None
+    nginx: str | None
     passed_on: Mapping[str, str]
     """Variables that only the control plane understands."""
 
@@ -116,7 +116,7 @@ def parse_settings(chosen: Mapping[str, str]) -> LocalSettings:
         h2c=chosen.get("HALEBOX_H2C", "").lower() in {"1", "true", "yes"},
         postgres_bin=chosen.get("HALEBOX_POSTGRES_BIN"),
         valkey=chosen.get("HALEBOX_VALKEY"),
-        caddy=chosen.get("HALEBOX_CADDY"),
+        nginx=chosen.get("HALEBOX_NGINX"),
         passed_on={name: chosen[name] for name in PASSED_ON if name in chosen},
     )
 

