@@ -126,6 +126,7 @@ def _parse_match(
     if parameter.type == "composite":
         if modifier:
             raise invalid(key, "a composite takes no modifier")
+        _check_components(parameter, key)
         return _match(
             parameter, Modifier.NONE, read_values(key, value, _composite_of(scope, parameter))
         )
@@ -176,6 +177,13 @@ def _reader(scope: Scope, parameter: Parameter) -> Callable[[str], Value]:
             return lambda text: parse_reference(text.strip(), bases=scope.bases)
         case _:
             return lambda text: Text(unescape(text))
+
+
+def _check_components(parameter: Parameter, key: str) -> None:
+    """Raise NOT_SUPPORTED_PARAMETER for components that have no values to compare."""
+    for base in parameter.bases:
+        if any(component.type in ("composite", "special") for component, _ in base.components):
+            raise not_supported(key, "a component is composite or special")
 
 
 def _composite_of(scope: Scope, parameter: Parameter) -> Callable[[str], Joined]:

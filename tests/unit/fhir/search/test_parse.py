@@ -303,3 +303,23 @@ def test_filter_paths_and_literals():
 def test_malformed_filters_are_refused(text):
     with pytest.raises(MalformedValueError):
         parse_filter(text)
+
+
+@pytest.mark.parametrize("inner", ["special", "composite"])
+def test_a_composite_of_what_has_no_values_is_refused(inner):
+    component = {"expression": [["name"]]}
+    row = {
+        "id": "Patient.pair",
+        "name": "pair",
+        "type": "composite",
+        "resource": {"resourceType": "Entity", "id": "Patient"},
+        "expression": [[]],
+        "components": [
+            {**component, "name": "a", "type": "string"},
+            {**component, "name": "b", "type": inner},
+        ],
+    }
+    metadata = base_metadata("4.0.1").with_records([], [], [row])
+    with pytest.raises(OutcomeError) as refused:
+        parse_search(metadata, "Patient", [("pair", "x$y")], Dialect.FHIR, strict=False)
+    assert refused.value.fault is Fault.NOT_SUPPORTED_PARAMETER
