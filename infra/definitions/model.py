@@ -37,6 +37,10 @@ class TypeModel:
         """Return the types a choice may have, [] for any other node."""
         return list(self.element(node).get("union", ()))
 
+    def is_group(self, node: Node) -> bool:
+        """Tell whether a node is only its members."""
+        return "group" in self.element(node)
+
     def type_of(self, node: Node) -> str | None:
         """Return the declared type; None for a group, content reference or choice."""
         found = self.element(node).get("type")

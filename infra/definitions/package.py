@@ -9,7 +9,7 @@ import io
 import json
 import tarfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +29,14 @@ class Package:
     compartments: tuple[Json, ...]
     value_sets: dict[str, Json]
     code_systems: dict[str, Json]
+    code_lists: dict[str, list[str]] = field(default_factory=dict)
+    """Value set -> codes, where the codes are known and the definition is not."""
+    unlisted: dict[str, str] = field(default_factory=dict)
+    """Value set -> why `code_lists` does not have it."""
+    outdated_systems: frozenset[str] = frozenset()
+    """Code systems that are those of an older version: this one may have more codes."""
+    neighbour_compartments: tuple[Json, ...] = ()
+    """Those of another FHIR version, where the package has none of its own."""
 
     @classmethod
     def of(cls, resources: Iterable[Json]) -> Package:

@@ -39,6 +39,13 @@ DATATYPES: dict[str, frozenset[str]] = {
     "uri": frozenset({"uri", "url", "canonical", "oid", "uuid"}),
 }
 
+_PARTS = {
+    ("CodeableReference", "token"): "concept",
+    ("CodeableReference", "reference"): "reference",
+    ("Duration", "number"): "value",
+    ("Quantity", "number"): "value",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -117,6 +124,8 @@ class PathCompiler:
     def _member(self, route: Route, name: str) -> list[Route]:
         """Follow a member; a choice on the way is entered through each alternative that has it."""
         if route.node is None:
+            if name == "value":
+                return [route]  # extension(...).value: every route into an extension ends there
             raise ExpressionError(f"cannot enter {name} of a raw extension")
         found = []
         for each in self.spread(route):
@@ -127,6 +136,15 @@ class PathCompiler:
         if not found:
             raise ExpressionError(f"no element {name} in {route.node}")
         return found
+
+    def into_part(self, route: Route, parameter_type: str) -> Route:
+        """Return the route to the part that is searched, where an expression ends at the whole.
+
+        R4B searches a CodeableReference both as token and as reference, STU3 a Duration as number.
+        """
+        datatype = None if route.node is None else self.model.type_of(route.node)
+        part = _PARTS.get((datatype or "", parameter_type))
+        return route if part is None else self._member(route, part)[0]
 
     def spread(self, route: Route) -> list[Route]:
         """Return one route per alternative of a choice, the route itself for other nodes."""
@@ -143,6 +161,9 @@ class PathCompiler:
         for route in routes:
             if route.node is None:
                 raise ExpressionError(f"cannot cast a raw extension to {written}")
+            if self.model.type_of(route.node) == "Resource" and written in self.model.types:
+                found.append(route)  # Bundle.entry[0].resource as Composition
+                continue
             # R4 writes value.as(DateTime) in Observation-code-value-date.
             matches = [
                 each
@@ -180,7 +201,9 @@ class PathCompiler:
                 return replace(route, types=frozenset({name}))
             case Binary("=", Name(name, None), Literal(value)):
                 return replace(route, steps=(*route.steps, {name: value}))
-            case Call("hasExtension", (Literal(str(url)),), None):
+            case Call("hasExtension", (Literal(str(url)),), None) | Call(
+                "exists", (), Call("extension", (Literal(str(url)),), None)
+            ):
                 return replace(route, steps=(*route.steps, {"extension": [{"url": url}]}))
             case _:
                 raise ExpressionError(f"unsupported criterion {criterion}")

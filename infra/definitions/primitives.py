@@ -39,6 +39,21 @@ _TEXT = r"\s*[^\s\x00][^\x00]*"
 _NO_SPACE = r"[^\s\x00]+"
 _HEX = "[0-9a-f]"
 
+
+def _whole_number(bound: int) -> str:
+    """Match the whole numbers from -bound to bound - 1 as FHIR R5 writes integer64 in JSON."""
+    digits = str(bound - 1)
+    smaller = "|".join(
+        f"{digits[:place]}[0-{int(digit) - 1}][0-9]{{{len(digits) - place - 1}}}"
+        if place
+        else f"[1-{int(digit) - 1}][0-9]{{{len(digits) - 1}}}"
+        for place, digit in enumerate(digits)
+        if int(digit) > (0 if place else 1)
+    )
+    short = f"[1-9][0-9]{{0,{len(digits) - 2}}}"
+    return f"(?:0|[-+]?(?:{short}|{smaller}|{digits})|-{bound})"
+
+
 _PATTERNS = {
     "base64Binary": rf"[ \t\r\n]*(?:(?:{_BASE64_QUAD})+(?:{_BASE64_TAIL})?|{_BASE64_TAIL})",
     "canonical": _NO_SPACE,
@@ -47,6 +62,7 @@ _PATTERNS = {
     "dateTime": f"(?:{_PARTIAL_DATE}|{_DAY}(?:T{_TIME}{_ZONE})?)",
     "id": r"[A-Za-z0-9\-.]{1,64}",
     "instant": _INSTANT,
+    "integer64": _whole_number(2**63),
     "markdown": _TEXT,
     "oid": r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+",
     "string": _TEXT,

@@ -22,6 +22,31 @@ if TYPE_CHECKING:
     from infra.definitions.package import Json, Package
 
 _CODED = frozenset({"Coding", "CodeableConcept", "Quantity"})
+# Published expressions that FHIRPath as it became does not read as they are meant.
+MISWRITTEN = {
+    # STU3 Observation obs-7: without components the comparison is empty, not true.
+    "value.empty() or code!=component.code": (
+        "value.empty() or component.empty() or code!=component.code"
+    ),
+    # STU3 MedicationAdministration mad-3: a boolean is no string.
+    "reasonCode.empty() or notGiven.empty() or notGiven = 'false'": (
+        "reasonCode.empty() or notGiven.empty() or notGiven = false"
+    ),
+    # STU3 StructureDefinition sdf-8: quotes, escaped twice.
+    "(%resource.kind = #39;.logical#39;. or element.first().path = %resource.type) and "
+    "element.tail().all(path.startsWith(%resource.snapshot.element.first().path&'.'))": (
+        "(%resource.kind = 'logical' or element.first().path = %resource.type) and "
+        "element.tail().all(path.startsWith(%resource.snapshot.element.first().path&'.'))"
+    ),
+    # R5 ElementDefinition eld-11: FHIRPath has no double quotes, and contains() takes one text.
+    'binding.empty() or type.code.empty() or type.code.contains(":") or '
+    "type.select((code = 'code') or (code = 'Coding') or (code='CodeableConcept') or "
+    "(code = 'Quantity') or (code = 'string') or (code = 'uri') or (code = 'Duration')).exists()": (
+        "binding.empty() or type.code.empty() or type.code.where(contains(':')).exists() or "
+        "type.select((code = 'code') or (code = 'Coding') or (code='CodeableConcept') or "
+        "(code = 'Quantity') or (code = 'string') or (code = 'uri') or (code = 'Duration')).exists()"
+    ),
+}
 _KINDS = frozenset({"primitive-type", "complex-type", "resource"})
 
 
@@ -31,7 +56,11 @@ def compile_rules(package: Package, types: dict[str, Json]) -> Json:
         "constraints": compile_constraints(package.structures),
         "extensions": compile_extensions(package.structures),
         "valueSets": _required_value_sets(package, types),
-        "codeSystems": _code_systems(package.code_systems.values()),
+        "codeSystems": _code_systems(
+            system
+            for url, system in package.code_systems.items()
+            if url not in package.outdated_systems
+        ),
         "searchTypes": {
             each["url"].rpartition("/")[2]: each["type"]
             for each in package.search_parameters
@@ -45,7 +74,7 @@ def compile_constraints(structures: Iterable[Json]) -> dict[str, list[Json]]:
     """Return the constraints that each type itself declares, at the dotted path of their context.
 
     Those it repeats from its base or from the types of its elements are left out (they stand in
-    the snapshot only), and so are those without a FHIRPath expression.
+    the snapshot only), and so are those without a FHIRPath expression: all of DSTU2's, in XPath.
     """
     result: dict[str, list[Json]] = {}
     for structure in sorted(structures, key=lambda s: str(s["type"])):
@@ -57,7 +86,7 @@ def compile_constraints(structures: Iterable[Json]) -> dict[str, list[Json]]:
                 "key": constraint["key"],
                 "severity": constraint["severity"],
                 "human": constraint["human"],
-                "expression": constraint["expression"],
+                "expression": MISWRITTEN.get(constraint["expression"], constraint["expression"]),
             }
             for element in structure.get("differential", {}).get("element", [])
             for constraint in element.get("constraint", [])

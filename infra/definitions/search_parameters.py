@@ -51,6 +51,16 @@ MISSING_EXPRESSIONS = {
         "Patient.multipleBirth.exists() and Patient.multipleBirth != false"
     ),
 }
+# R5 casts Observation.value to markdown, which it never is, and writes Appointment's part of the
+# shared date without its type: (parameter, written, meant).
+MISWRITTEN = (
+    ("Observation-value-markdown", "ofType(markdown)", "ofType(string)"),
+    (
+        "clinical-date",
+        "(start | requestedPeriod.start).first()",
+        "Appointment.start | Appointment.requestedPeriod.start",
+    ),
+)
 # R4 expressions that name an extension by a URL nobody defines, with the one that is meant.
 MISNAMED_EXTENSIONS = {
     "http://hl7.org/fhir/StructureDefinition/patient-extensions-Patient-mothersMaidenName": (
@@ -62,6 +72,8 @@ MISPLACED_COMPONENTS = {
     ("DocumentReference-relationship", "code"): "DocumentReference-relation",
     ("DocumentReference-relationship", "target"): "DocumentReference-relatesto",
 }
+# The resources that stand inside a Bundle, where the definition names no target.
+INLINE_TARGETS = {"composition": ["Composition"], "message": ["MessageHeader"]}
 # R4's "any resource" target lists leave this one out, since nothing can refer to it.
 NEVER_TARGETS = frozenset({"Parameters"})
 # Datatypes tried for an extension whose definition the package does not hold.
@@ -121,8 +133,11 @@ class _Compiler:
             if definition["code"] not in WITHOUT_PATH:
                 raise ExpressionError("the definition has no expression")
             return entry | {"expression": []}
+        for parameter_id, misread, meant in MISWRITTEN:
+            if definition["id"] == parameter_id:
+                written = written.replace(misread, meant)
         entry["fhirpath"] = part_of_base(written, base)
-        tree = parse_expression(written)
+        tree = parse_expression(entry["fhirpath"])
         paths = PathCompiler(self.model, base)
         if definition["type"] == "composite":
             return entry | self._composite(definition, tree, paths)
@@ -143,6 +158,8 @@ class _Compiler:
         components = []
         for component in definition["component"]:
             single = self._single(definition, component)
+            if single["type"] == "special":
+                raise ExpressionError(f"its component {single['url']} has rules of its own")
             routes = paths.routes(parse_expression(component["expression"]), contexts)
             entry: Json = {"name": single["code"], "type": single["type"]}
             entry |= self._facts(single, self._searchable(single, routes, paths))
@@ -152,10 +169,22 @@ class _Compiler:
         return {"expression": [list(route.steps) for route in bases], "components": components}
 
     def _single(self, composite: Json, component: Json) -> Json:
-        """Return the definition of the parameter that a component stands for."""
+        """Return the definition of the parameter that a component stands for.
+
+        Raises ExpressionError when there is none.
+        """
         url: str = component["definition"].partition("|")[0]
         repaired = MISPLACED_COMPONENTS.get((composite["id"], component["expression"]))
-        return self.by_url[url if repaired is None else f"{url.rpartition('/')[0]}/{repaired}"]
+        if repaired is not None:
+            url = f"{url.rpartition('/')[0]}/{repaired}"
+        if url in self.by_url:
+            return self.by_url[url]
+        # STU3 names Observation-code, which it defines as clinical-code for several types.
+        base, _, code = url.rpartition("/")[2].partition("-")
+        for each in self.by_url.values():
+            if each["code"] == code and base in each["base"]:
+                return each
+        raise ExpressionError(f"its component {url} is not defined")
 
     def _searchable(
         self, definition: Json, routes: list[Route], paths: PathCompiler
@@ -176,7 +205,10 @@ class _Compiler:
             ]
             if not fitting:
                 raise ExpressionError(f"no alternative of {route.steps} is a {definition['type']}")
-            found.extend(fitting)
+            if wanted and any(each.node and self.model.is_group(each.node) for each in fitting):
+                # STU3's Location.near is a token of a group: it has rules of its own.
+                raise ExpressionError(f"{route.node} has no value of its own")
+            found.extend(paths.into_part(each, definition["type"]) for each in fitting)
         return found
 
     def _facts(self, definition: Json, routes: list[Route]) -> Json:
@@ -206,7 +238,8 @@ class _Compiler:
             and route.node is not None
             and self.model.type_of(route.node) == "Resource"
         ):
-            return [(steps, {"inline": True, "types": sorted(definition["target"])})]
+            targets = definition.get("target") or INLINE_TARGETS[definition["code"]]
+            return [(steps, {"inline": True, "types": sorted(targets)})]
         return [(steps, None)]
 
     def _extension_paths(
@@ -215,9 +248,11 @@ class _Compiler:
         """Return both spellings of the value for each datatype the extension may have."""
         written = route.extension or ""
         found: list[tuple[list[object], Json | None]] = []
+        if definition["type"] == "special":
+            raise ExpressionError("its rules are not those of a path")
         for url in filter(None, (written, MISNAMED_EXTENSIONS.get(written))):
             holder = [*route.steps[:-1], {"url": url}]
-            allowed = _EXTENSION_DATATYPES[definition["type"]]
+            allowed = _EXTENSION_DATATYPES.get(definition["type"], ())
             for name in self.extensions.get(url, allowed):
                 key = f"value{name[0].upper()}{name[1:]}"
                 found.append(([*holder, key], {"raw": name}))

@@ -114,10 +114,10 @@ def _type_code(path: str, entry: Json) -> str:
 
 
 def _reference_targets(types: list[Json], targets: dict[str, str]) -> list[str]:
-    """Return the resource types a Reference may name, sorted; [] = any."""
+    """Return the resource types a Reference may name, alone or in a CodeableReference; [] = any."""
     found: set[str] = set()
     for entry in types:
-        if entry["code"] != "Reference":
+        if entry["code"] not in ("Reference", "CodeableReference"):
             continue
         profiles = entry.get("targetProfile", [])
         if not profiles:

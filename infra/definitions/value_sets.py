@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from infra.definitions.package import Json
 
@@ -171,12 +172,19 @@ def _filter(entry: Json, concepts: dict[str, Concept]) -> Callable[[Concept], bo
 
 
 def expand_required(
-    types: dict[str, Json], value_sets: dict[str, Json], code_systems: dict[str, Json]
+    types: dict[str, Json],
+    value_sets: dict[str, Json],
+    code_systems: dict[str, Json],
+    *,
+    code_lists: Mapping[str, list[str]] = MappingProxyType({}),
+    unlisted: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[dict[str, Json], dict[str, str]]:
     """Expand every value set with a required binding.
 
     Returns (url -> {"codes", "system" or "systems"}, url -> reason it has no expansion).
-    `systems` (system -> codes) replaces `system` when the codes come from several.
+    `systems` (system -> codes) replaces `system` when the codes come from several; codes that
+    come from `code_lists` have neither. `unlisted` gives reasons for value sets without a
+    definition.
     """
     bound = {
         element["valueSet"]
@@ -187,6 +195,12 @@ def expand_required(
     expanded: dict[str, Json] = {}
     missing: dict[str, str] = {}
     for url in sorted(bound):
+        if url in code_lists:
+            expanded[url] = {"codes": list(code_lists[url])}
+            continue
+        if url in unlisted and url not in value_sets:
+            missing[url] = unlisted[url]
+            continue
         try:
             systems = expand_value_set(url, value_sets, code_systems)
         except NotExpandableError as reason:

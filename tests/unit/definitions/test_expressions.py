@@ -96,7 +96,7 @@ def test_expressions_become_paths(expression, expected):
         "Test.",
         "Test.item['a']",
         "(Test.code",
-        "Test.extension('urn:x').value",
+        "Test.extension('urn:x').system",
         "",
     ],
 )

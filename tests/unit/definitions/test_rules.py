@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from infra.definitions.generate import DATA, project_root
-from infra.definitions.rules import compile_constraints, compile_extensions
+from infra.definitions.package import Package
+from infra.definitions.rules import (
+    MISWRITTEN,
+    compile_constraints,
+    compile_extensions,
+    compile_rules,
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +53,22 @@ def test_a_constraint_stands_at_its_context_without_the_choice_mark():
         ("", "t-1"),
         ("part.value", "t-2"),
     ]
+
+
+def test_an_expression_that_is_published_with_an_error_is_repaired():
+    miswritten, repaired = next(iter(MISWRITTEN.items()))
+    row = {"path": "A", "constraint": [constraint("t-1", miswritten)]}
+    (found,) = compile_constraints([structure("A", [row])])["A"]
+    assert found["expression"] == repaired
+
+
+def test_systems_that_are_those_of_an_older_version_are_left_out():
+    systems = {
+        url: {"url": url, "content": "complete", "concept": [{"code": "a"}]}
+        for url in ("urn:old", "urn:own")
+    }
+    package = replace(Package.of(()), code_systems=systems, outdated_systems=frozenset({"urn:old"}))
+    assert set(compile_rules(package, {})["codeSystems"]) == {"urn:own"}
 
 
 def test_profiles_and_constraints_without_an_expression_are_left_out():
