@@ -17,14 +17,13 @@ import sys
 import asyncpg
 
 from boxruntime.app import (
-    SUPPORTED_VERSIONS,
     UnsupportedVersionError,
     create_application,
     layout_for,
 )
-from boxruntime.contract import Limits
+from boxruntime.contract import FHIR_VERSIONS, Limits
 from boxruntime.http.server import serve
-from boxruntime.settings import BoxSettings, SettingsError
+from boxruntime.settings import DEFAULT_FHIR_VERSION, BoxSettings, SettingsError
 from boxruntime.storage.database import Database
 from boxruntime.storage.prepare import WrongDatabaseError, ensure_prepared
 
@@ -37,12 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "command", nargs="?", choices=("serve", "prepare", "fingerprint"), default="serve"
     )
-    parser.add_argument("--fhir-version", choices=SUPPORTED_VERSIONS)
+    parser.add_argument("--fhir-version", choices=FHIR_VERSIONS)
     chosen = parser.parse_args(arguments)
     if chosen.command == "fingerprint":
-        sys.stdout.write(
-            layout_for(chosen.fhir_version or SUPPORTED_VERSIONS[0]).fingerprint + "\n"
-        )
+        sys.stdout.write(layout_for(chosen.fhir_version or DEFAULT_FHIR_VERSION).fingerprint + "\n")
         return 0
     try:
         settings = _settings(chosen.command, chosen.fhir_version)

@@ -22,6 +22,7 @@ from boxruntime.api.entities import UNUSABLE, laid_over
 from boxruntime.api.own_operations import OwnOperations
 from boxruntime.api.routes import ROUTES, operations
 from boxruntime.api.routing import RouteTable
+from boxruntime.contract import FHIR_VERSIONS
 from boxruntime.fhir.base_rows import base_rows
 from boxruntime.fhir.examination.rules import rules_of
 from boxruntime.fhir.json_text import encode_json
@@ -32,7 +33,7 @@ from boxruntime.fhir.validation import warm
 from boxruntime.http.application import StartupError
 from boxruntime.http.messages import RawRequest, RequestError, Response
 from boxruntime.pipeline import handle, refuse
-from boxruntime.settings import BoxSettings, SettingsError
+from boxruntime.settings import DEFAULT_FHIR_VERSION, BoxSettings, SettingsError
 from boxruntime.storage.bootstrap import ensure_bootstrap
 from boxruntime.storage.changes import ChangeListener
 from boxruntime.storage.database import Database
@@ -52,24 +53,25 @@ from boxruntime.telemetry.log import EventLog
 from boxruntime.telemetry.statements import StatementLog
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
     from boxruntime.fhir.metadata import Metadata
 
-SUPPORTED_VERSIONS = ("4.0.1",)
 _CLIENT_ID = re.compile(r"[A-Za-z0-9\-._]{1,255}")
 
 
-def preload(fhir_versions: Sequence[str] = SUPPORTED_VERSIONS) -> None:
-    """Build everything that boxes share, before they are forked. Starts nothing."""
-    for version in fhir_versions:
-        metadata = base_metadata(version)
-        warm(metadata)
-        rules_of(version)
-        secret_types(metadata)
-        layout_for(version)
-        decoy_hash()
-        _base_routes(metadata.resource_types)
+def preload(fhir_version: str = DEFAULT_FHIR_VERSION) -> None:
+    """Build everything that boxes of one FHIR version share, before they are forked.
+
+    Starts nothing.
+    """
+    metadata = base_metadata(fhir_version)
+    warm(metadata)
+    rules_of(fhir_version)
+    secret_types(metadata)
+    layout_for(fhir_version)
+    decoy_hash()
+    _base_routes(metadata.resource_types)
 
 
 @lru_cache(maxsize=8)
@@ -100,10 +102,10 @@ class Application:
     """One box, as the HTTP server sees it."""
 
     def __init__(self, settings: BoxSettings) -> None:
-        if settings.fhir_version not in SUPPORTED_VERSIONS:
+        if settings.fhir_version not in FHIR_VERSIONS:
             raise UnsupportedVersionError(
                 f"FHIR version {settings.fhir_version} is not supported; "
-                f"choose one of {', '.join(SUPPORTED_VERSIONS)}."
+                f"choose one of {', '.join(FHIR_VERSIONS)}."
             )
         _check_root_client(settings)
         self.settings = settings
@@ -216,7 +218,7 @@ class Application:
         return base.with_created_at_url(self.settings.created_at_url)
 
     async def _reload_metadata(self) -> None:
-        own = await load_metadata(self.database)
+        own = await load_metadata(self.database, self.box.metadata.resource_types)
         mark = _mark(own)
         if mark == self._metadata_mark:
             return  # what was compiled for it is still right
@@ -246,7 +248,7 @@ class Application:
 
     def refuse(self, path: bytes, error: RequestError) -> Response:
         """Answer a request whose bytes could not be taken in."""
-        return refuse(path, error, self.log)
+        return refuse(self.box.metadata, path, error, self.log)
 
 
 class UnsupportedVersionError(ValueError):

@@ -33,6 +33,7 @@ from boxruntime.telemetry.statements import REQUEST
 if TYPE_CHECKING:
     from boxruntime.access.principal import Principal
     from boxruntime.api.box import Box
+    from boxruntime.fhir.metadata import Metadata
     from boxruntime.telemetry.log import EventLog
 
 _FAULTS = {
@@ -147,14 +148,14 @@ async def _respond(
     return render_error(runtime.box.metadata, failure, dialect, format_, extra, pretty=pretty)
 
 
-def refuse(path: bytes, error: RequestError, log: EventLog) -> Response:
+def refuse(metadata: Metadata, path: bytes, error: RequestError, log: EventLog) -> Response:
     """Answer a request whose bytes could not be taken in."""
     request_id = f"{_process}-{next(_numbers):x}"
     begin(log, request_id, "", path, b"", "", {}).end(error.status)
     dialect = Dialect.FHIR if _is_fhir(path) else Dialect.AIDBOX
     failure = _failure(error)
     later = [_RETRY_AFTER] if failure.fault is Fault.TRANSIENT else []
-    return render_error(None, failure, dialect, Format.JSON, later)
+    return render_error(metadata, failure, dialect, Format.JSON, later)
 
 
 def _failure(error: RequestError) -> OutcomeError:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from boxruntime.contract import FHIR_VERSIONS, fhir_version_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DEFAULT_FHIR_VERSION = "4.0.1"
+DEFAULT_FHIR_VERSION = next(iter(FHIR_VERSIONS))
 ENCRYPT_KEY_BYTES = 32
 _TRUE = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
-_FHIR_ALIASES = {"4.0.0": "4.0.1", "fhir-4.0.0": "4.0.1"}  # 4.0.1 only corrects texts of 4.0.0
 
 
 class SettingsError(ValueError):
@@ -82,8 +83,8 @@ class BoxSettings(msgspec.Struct, frozen=True, kw_only=True):
                 "AIDBOX_CLIENT_SECRET is not set: a box without a root client secret would be open."
             )
         port = _integer(env, "AIDBOX_PORT", 8080, low=1, high=65535)
-        version = env.get("AIDBOX_FHIR_VERSION") or DEFAULT_FHIR_VERSION
-        version = _FHIR_ALIASES.get(version, version).removeprefix("fhir-")
+        wanted = env.get("AIDBOX_FHIR_VERSION") or DEFAULT_FHIR_VERSION
+        version = fhir_version_of(wanted) or wanted.removeprefix("fhir-")
         access_key = env.get("BOX_ACCESS_KEY")
         return cls(
             box_id=env.get("BOX_ID") or "box",

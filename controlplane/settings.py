@@ -6,6 +6,7 @@ import os
 import secrets
 from urllib.parse import urlsplit
 
+from boxruntime import contract
 from controlplane.environment import PROJECT, read_email, read_environment
 
 HALEBOX = read_environment(os.environ)
@@ -172,6 +173,10 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVERS": [{"url": HALEBOX.base_url}],
 }
+
+# What the box runtime offers, for `tenants`, which does not know the runtime.
+FHIR_VERSIONS = contract.FHIR_VERSIONS
+FHIR_VERSION_ALIASES = contract.FHIR_VERSION_ALIASES
 
 LOGGING = {
     "version": 1,

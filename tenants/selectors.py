@@ -10,6 +10,7 @@ from django.db.models import Prefetch, QuerySet
 from tenants.errors import NoSuchBoxError
 from tenants.models import Account, AuditRecord, Box, Job, JobStep, Membership, Role, Tier
 from tenants.states import BOX_SETTLED, JOB_OPEN, BoxState, JobState
+from tenants.versions import DEFAULT_FHIR_VERSION, FHIR_VERSIONS
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,6 +33,12 @@ def find_account_by_id(account_id: str) -> Account | None:
 def get_account(account_id: str) -> Account:
     """Return the account. Raises Account.DoesNotExist."""
     return Account.objects.get(pk=account_id)
+
+
+def fhir_versions_in_use() -> list[str]:
+    """Return the default FHIR version and those that boxes have, in the order they are offered."""
+    used = {DEFAULT_FHIR_VERSION, *Box.objects.values_list("fhir_version", flat=True).distinct()}
+    return [version for version in FHIR_VERSIONS if version in used]
 
 
 def boxes_of(account: Account) -> QuerySet[Box]:

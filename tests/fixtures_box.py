@@ -54,6 +54,12 @@ class BoxDatabases:
         )
         return name
 
+    def create_empty(self) -> str:
+        """Return the name of a new database without anything, as a single server may get."""
+        name = f"test_box_{secrets.token_hex(6)}"
+        self._admin("CREATE DATABASE {name} OWNER {role}", name=name)
+        return name
+
     def drop(self, name: str) -> None:
         self._admin("DROP DATABASE IF EXISTS {name} WITH (FORCE)", name=name)
 

@@ -24,6 +24,7 @@ from boxruntime.api.render import (
 )
 from boxruntime.api.routing import type_of
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
+from boxruntime.fhir.release import binary_data
 from boxruntime.http.messages import RequestError
 from boxruntime.http.target import parse_query, split_path
 from boxruntime.storage.rows import instant
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from boxruntime.api.box import Box
+    from boxruntime.fhir.metadata import Metadata
 
 _ENDS = frozenset({"", "/", "?"})  # what may follow a whole base
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
@@ -137,7 +139,7 @@ def read_entry(
             parameters=parameters,
             query=pairs,
             headers=_entry_headers(outer, request),
-            body=_entry_body(outer, method, entry),
+            body=_entry_body(box.metadata, outer, method, entry),
             base=outer.base,
             principal=outer.principal,
             rewrite=rewrite,
@@ -170,7 +172,7 @@ def _entry_headers(outer: Call, request: dict[str, Any]) -> dict[bytes, bytes]:
     return headers
 
 
-def _entry_body(outer: Call, method: str, entry: dict[str, Any]) -> Body:
+def _entry_body(metadata: Metadata, outer: Call, method: str, entry: dict[str, Any]) -> Body:
     if "resource" not in entry:
         return Body()
     resource = entry["resource"]
@@ -181,7 +183,7 @@ def _entry_body(outer: Call, method: str, entry: dict[str, Any]) -> Body:
         and resource.get("resourceType") == "Binary"
     ):
         try:
-            raw = base64.b64decode(resource.get("data") or "", validate=True)
+            raw = base64.b64decode(resource.get(binary_data(metadata)) or "", validate=True)
         except (binascii.Error, TypeError, ValueError):
             raise OutcomeError(Fault.INVALID, "The patch is not base64.") from None
         content_type = resource.get("contentType")
@@ -199,7 +201,11 @@ def render_entry(box: Box, entry: Entry, dialect: Dialect) -> dict[str, Any]:
     response: dict[str, Any] = {"status": str(status)}
     rendered: dict[str, Any] = {}
     if preference == "OperationOutcome":
-        response["outcome"] = success_outcome(dialect)
+        outcome = success_outcome(dialect)
+        if dialect is Dialect.AIDBOX or _knows_outcome(box):
+            response["outcome"] = outcome
+        else:
+            rendered["resource"] = outcome
     elif preference != "minimal" and status not in {204, 304} and call.method != "HEAD":
         resource = _shown(box, call, result)
         if resource is not None:
@@ -220,8 +226,11 @@ def _shown(box: Box, call: Call, result: Result) -> Any:
     """Return what stands in `resource`: the resource, any other value, or bytes as a Binary."""
     if result.raw is not None:
         named = dict(result.headers).get(b"content-type", b"application/octet-stream")
-        data = base64.b64encode(result.raw).decode()
-        return {"resourceType": "Binary", "contentType": named.decode("latin-1"), "data": data}
+        return {
+            "resourceType": "Binary",
+            "contentType": named.decode("latin-1"),
+            binary_data(box.metadata): base64.b64encode(result.raw).decode(),
+        }
     if result.value is not None or result.stored is None:
         return result.value
     return render_resource(box.metadata, result.stored, call.dialect)
@@ -230,9 +239,17 @@ def _shown(box: Box, call: Call, result: Result) -> Any:
 def render_failure(box: Box, dialect: Dialect, error: OutcomeError) -> dict[str, Any]:
     """Return the response entry of a batch entry that failed."""
     outcome = error_outcome(box.metadata, error, dialect)
-    rendered: dict[str, Any] = {"resource": outcome} if dialect is Dialect.AIDBOX else {}
-    response = {"status": str(error.fault.status), "outcome": outcome}
+    response: dict[str, Any] = {"status": str(error.fault.status)}
+    if dialect is Dialect.AIDBOX or _knows_outcome(box):
+        response["outcome"] = outcome
+    is_resource = dialect is Dialect.AIDBOX or not _knows_outcome(box)
+    rendered: dict[str, Any] = {"resource": outcome} if is_resource else {}
     return _with_status(rendered, response, dialect, error.fault.status)
+
+
+def _knows_outcome(box: Box) -> bool:
+    """DSTU2 knows no response.outcome: there the outcome is the entry's resource."""
+    return box.metadata.find_element("Bundle", ("entry", "response", "outcome")) is not None
 
 
 def _with_status(

@@ -157,7 +157,7 @@ async def own_metadata(
     box: Box, entities: Sequence[dict[str, Any]], attributes: Sequence[dict[str, Any]]
 ) -> Metadata:
     """Return the metadata of the box's own rows, and of these resources over them."""
-    own = await load_metadata(box.store.runner)
+    own = await load_metadata(box.store.runner, box.metadata.resource_types)
     return laid_over(
         base_metadata(box.settings.fhir_version),
         own._replace(

@@ -81,7 +81,7 @@ async def take_resource(call: Call, box: Box) -> ValidResource:
 
     Raises OutcomeError: INVALID for a body that is no object, UNPROCESSABLE with all findings.
     """
-    found = find_document(call)
+    found = find_document(box.metadata, call)
     if found is not None:
         return await accept(call, box, found)
     return await accept(call, box, body_object(call), text=call.body.compact())

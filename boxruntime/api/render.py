@@ -14,6 +14,7 @@ from boxruntime.fhir.expression import render_expression
 from boxruntime.fhir.formats import to_fhir
 from boxruntime.fhir.json_text import encode_json, indent_json
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError
+from boxruntime.fhir.release import issue_code, issue_place, json_media_type
 from boxruntime.fhir.shapes import shape_of
 from boxruntime.http.messages import Response
 from boxruntime.http.negotiation import Format
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
     from boxruntime.api.call import Call, Result
     from boxruntime.fhir.metadata import Metadata
 
-_JSON = {
-    Dialect.AIDBOX: (b"content-type", b"application/json; charset=utf-8"),
-    Dialect.FHIR: (b"content-type", b"application/fhir+json; charset=utf-8"),
-}
+_JSON = (b"content-type", b"application/json; charset=utf-8")
 _YAML = (b"content-type", b"text/yaml; charset=utf-8")
 _NO_STORE = (b"cache-control", b"no-store")
 
@@ -90,16 +88,29 @@ def render_result(metadata: Metadata, call: Call, result: Result, format_: Forma
             and stored.text is not None
             and stored.text.startswith("{")
         ):
-            headers.append(_JSON[call.dialect])
+            headers.append(_JSON)
             return Response(result.status, headers, _spliced(stored))
         value = render_resource(metadata, stored, call.dialect)
-    headers.append(_YAML if format_ is Format.YAML else _JSON[call.dialect])
+    headers.append(_content_type(metadata, call.dialect, format_))
     return Response(result.status, headers, encode(value, format_, pretty=pretty))
 
 
 def is_quiet(call: Call, result: Result) -> bool:
     """Tell whether a write shall be answered with 204 and nothing else."""
     return result.is_write and call.parameter("_no-content") == "true"
+
+
+def _content_type(
+    metadata: Metadata | None, dialect: Dialect, format_: Format
+) -> tuple[bytes, bytes]:
+    if format_ is Format.YAML:
+        return _YAML
+    return _JSON if dialect is Dialect.AIDBOX else _fhir_json(json_media_type(metadata))
+
+
+@lru_cache(maxsize=2)
+def _fhir_json(media_type: str) -> tuple[bytes, bytes]:
+    return b"content-type", f"{media_type}; charset=utf-8".encode()
 
 
 def encode(value: Any, format_: Format, *, pretty: bool = False) -> bytes:
@@ -161,9 +172,9 @@ def validation_outcome(metadata: Metadata, issues: list[Issue], dialect: Dialect
     return _outcome(metadata, "allok", [*issues, all_ok], "all ok", dialect)
 
 
-def search_warnings(issues: list[Issue], dialect: Dialect) -> dict[str, Any]:
+def search_warnings(metadata: Metadata, issues: list[Issue], dialect: Dialect) -> dict[str, Any]:
     """Return the OperationOutcome inside a Bundle: what was ignored."""
-    return _outcome(None, "warning", issues, issues[0].message, dialect, "not-supported")
+    return _outcome(metadata, "warning", issues, issues[0].message, dialect, "not-supported")
 
 
 def error_outcome(
@@ -189,16 +200,19 @@ def _outcome(
     code: str = "informational",
 ) -> dict[str, Any]:
     rendered = []
+    is_fhir = dialect is Dialect.FHIR
     for issue in issues:
         item: dict[str, Any] = {"severity": issue.severity, "code": issue.code or code}
+        if is_fhir:
+            item["code"] = issue_code(metadata, item["code"])
         expression = issue.expression
         if expression is None and issue.type_name is not None and metadata is not None:
             expression = render_expression(metadata, issue, dialect)
         if expression is not None:
-            item["expression"] = [expression]
+            member, place = issue_place(metadata if is_fhir else None, expression)
+            item[member] = [place]
         item["diagnostics"] = issue.message
         rendered.append(item)
-    is_fhir = dialect is Dialect.FHIR
     div = (
         f'<div xmlns="http://www.w3.org/1999/xhtml">{escape(headline)}</div>'
         if is_fhir
@@ -242,6 +256,6 @@ def render_error(
     pretty: bool = False,
 ) -> Response:
     """Return the response to a request that failed."""
-    sent = [*(headers or []), _YAML if format_ is Format.YAML else _JSON[dialect], _NO_STORE]
+    sent = [*(headers or []), _content_type(metadata, dialect, format_), _NO_STORE]
     outcome = error_outcome(metadata, error, dialect)
     return Response(error.fault.status, sent, encode(outcome, format_, pretty=pretty))

@@ -46,7 +46,7 @@ def search_bundle(metadata: Metadata, call: Call, query: Query, found: Found) ->
     entries.extend(_entry(metadata, call, query, stored, "include") for stored in found.included)
     fhir = call.dialect is Dialect.FHIR
     if fhir and query.ignored:
-        outcome = search_warnings(list(query.ignored), call.dialect)
+        outcome = search_warnings(metadata, list(query.ignored), call.dialect)
         entries.append({"resource": outcome, "search": {"mode": "outcome"}})
     bundle: dict[str, Any] = {
         "resourceType": "Bundle",

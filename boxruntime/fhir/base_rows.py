@@ -39,6 +39,8 @@ def base_rows(metadata: Metadata) -> Iterator[Row]:
         if not parameter["expression"]:
             continue  # _text and the like: the engine's own, not a path
         yield _row("SearchParameter", f"{owner}.{name}", _search_parameter(parameter))
+    if "CompartmentDefinition" not in metadata.resource_types:
+        return  # DSTU2 has compartments, and no resource that defines them
     for code, compartment in metadata.compartments.items():
         yield _row("CompartmentDefinition", code.lower(), _compartment(code, compartment))
 

@@ -38,7 +38,8 @@ def read_definitions(fhir_version: str) -> Metadata:
         for name, row in boxed["types"].items():
             if name in rows:
                 rows[SHADOW + name] = {**rows[name], "kind": "shadow"}
-            rows[name] = {**row, "module": row.get("module", own_module)}
+            fitted = _in_version(row, content["types"])
+            rows[name] = {**fitted, "module": row.get("module", own_module)}
         value_sets.update(boxed.get("valueSets", {}))
         # An Aidbox type replaces the FHIR type of the same name with its search parameters.
         replaced = set(boxed["types"])
@@ -51,6 +52,26 @@ def read_definitions(fhir_version: str) -> Metadata:
         search_parameters={(p["resource"], p["name"]): p for p in parameters.values()},
         compartments=compartments,
     )
+
+
+def _in_version(row: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """Return a type of ours with the primitives that the FHIR version lacks replaced.
+
+    `url` and `canonical` came with R4: before, such values are of type uri.
+    """
+    missing = {name for name in ("url", "canonical") if name not in known}
+    if not missing or "elements" not in row:
+        return row
+    elements = {}
+    for path, element in row["elements"].items():
+        if element.get("type") in missing:
+            elements[path] = {**element, "type": "uri"}
+        elif missing.intersection(element.get("union", ())):
+            union = [name for name in element["union"] if name not in missing]
+            elements[path] = {**element, "union": union}
+        else:
+            elements[path] = element
+    return {**row, "elements": elements}
 
 
 class _Reader:
@@ -144,6 +165,13 @@ class _Reader:
             } | inner
         elif group is not None:
             children = {**self._type(group).elements, **inner}
+        elif row.get("type") == "CodeableReference" and refers is not None:
+            # The targets are those of the Reference inside.
+            narrowed = Element(
+                name="reference", path=(*path, "reference"), type="Reference", refers=refers
+            )
+            children = {"reference": narrowed, **inner}
+            refers = None
         codes = frozenset(row["enum"]) if row.get("enum") else None
         value_set = row.get("valueSet")
         if codes is None and row.get("strength") == "required" and row.get("type") == "code":

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from boxruntime.fhir.compile import choice_key
+from boxruntime.fhir.release import COMMENTS, is_dstu2, reference_members, shadow_members
 from boxruntime.fhir.schema import primitive_schema
 from boxruntime.fhir.validators import compile_schema
 
@@ -20,15 +21,7 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 
 _MEMBERS = ("extension", "modifierExtension")
-_EXTRA: Schema = {
-    "type": "object",
-    "minProperties": 1,
-    "properties": {
-        "id": {"type": "string", "minLength": 1},
-        "extension": {"type": "array", "items": {"$ref": "#/definitions/Extension"}},
-    },
-    "additionalProperties": False,
-}
+_SHADOW: Schema = {"$ref": "#/definitions/_x"}
 """What stands beside a primitive, as `_x`."""
 
 
@@ -76,7 +69,7 @@ def _validator(metadata: Metadata) -> jsonschema_rs.Draft7Validator:
 
 
 def _schema(metadata: Metadata) -> Schema:
-    definitions: dict[str, Schema] = {}
+    definitions = {"_x": _shadow(shadow_members(metadata))}
     todo = ["Extension"]
     while todo:
         name = todo.pop()
@@ -84,7 +77,7 @@ def _schema(metadata: Metadata) -> Schema:
             continue
         definitions[name] = {}
         if name == "Reference":
-            definitions[name] = _reference()
+            definitions[name] = _reference(reference_members(metadata))
             todo.append("Identifier")
         else:
             definition = _Definition(metadata)
@@ -100,7 +93,7 @@ class _Definition:
         self.used: list[str] = []
 
     def object(self, elements: dict[str, Element], *, is_open: bool) -> Schema:
-        properties: Schema = {}
+        properties: Schema = {COMMENTS: {}} if is_dstu2(self._metadata) else {}
         schema: Schema = {"type": "object", "minProperties": 1, "properties": properties}
         required = []
         rules: list[Schema] = []
@@ -134,10 +127,10 @@ class _Definition:
         if not element.array:
             properties[key] = item
             if primitive is not None:
-                properties["_" + key] = _EXTRA
+                properties["_" + key] = _SHADOW
             return
         if primitive is not None:
-            padded = {**_EXTRA, "type": ["object", "null"]}
+            padded = {"anyOf": [_SHADOW, {"type": "null"}]}
             properties["_" + key] = {"type": "array", "items": padded}
         properties[key] = {"type": "array", "items": item}
 
@@ -171,21 +164,37 @@ def _at_most_one(keys: list[str]) -> Schema:
     }
 
 
-def _reference() -> Schema:
-    text: Schema = {"type": "string", "minLength": 1}
+def _shadow(members: frozenset[str]) -> Schema:
+    properties: Schema = {
+        "id": {"type": "string", "minLength": 1},
+        "extension": {"type": "array", "items": {"$ref": "#/definitions/Extension"}},
+        COMMENTS: {},
+    }
     return {
         "type": "object",
         "minProperties": 1,
-        "properties": {
-            "id": text,
-            "extension": {"type": "array", "items": {"$ref": "#/definitions/Extension"}},
-            "reference": text,
-            "type": text,
-            "display": text,
-            "identifier": {"$ref": "#/definitions/Identifier"},
-            "_reference": _EXTRA,
-            "_type": _EXTRA,
-            "_display": _EXTRA,
-        },
+        "properties": {name: each for name, each in properties.items() if name in members},
+        "additionalProperties": False,
+    }
+
+
+def _reference(members: frozenset[str]) -> Schema:
+    text: Schema = {"type": "string", "minLength": 1}
+    properties = {
+        "id": text,
+        "extension": {"type": "array", "items": {"$ref": "#/definitions/Extension"}},
+        "reference": text,
+        "type": text,
+        "display": text,
+        "identifier": {"$ref": "#/definitions/Identifier"},
+        "_reference": _SHADOW,
+        "_type": _SHADOW,
+        "_display": _SHADOW,
+        COMMENTS: {},
+    }
+    return {
+        "type": "object",
+        "minProperties": 1,
+        "properties": {name: each for name, each in properties.items() if name in members},
         "additionalProperties": False,
     }

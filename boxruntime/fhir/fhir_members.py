@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from boxruntime.fhir.compile import choice_key
 from boxruntime.fhir.metadata import Element
 from boxruntime.fhir.primitive_values import CheckValue, value_check
+from boxruntime.fhir.release import COMMENTS, is_dstu2, reference_members
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +84,7 @@ def _make_table(metadata: Metadata, owner: str, path: ElementPath) -> Table:
     is_open = type_def is not None and type_def.is_open
     children = type_def.elements if type_def is not None else {}
     if owner == "Reference" and not path:
-        children, is_open = _reference(children), False
+        children, is_open = _reference(metadata, children), False
     elif owner == "Meta" and not path:
         children = {name: e for name, e in children.items() if name != "createdAt"}
     elif path:
@@ -111,17 +112,21 @@ def _make_table(metadata: Metadata, owner: str, path: ElementPath) -> Table:
                 choices.append((name, frozenset(keys)))
         if element.required:
             required.append((name, (*keys, *(f"_{key}" for key in keys))))
+    if is_dstu2(metadata):
+        comments = Element(name=COMMENTS, path=(*path, COMMENTS))
+        members[COMMENTS] = Member(Kind.FREE, False, owner, comments, ("", ()))
     is_resource = not path and type_def is not None and type_def.kind in {"resource", "shadow"}
     return Table(members, tuple(required), tuple(choices), is_open, is_resource)
 
 
-def _reference(stored: dict[str, Element]) -> dict[str, Element]:
-    """FHIR's Reference; the metadata has the stored one."""
+def _reference(metadata: Metadata, stored: dict[str, Element]) -> dict[str, Element]:
+    """FHIR's Reference, as the version has it; the metadata has the stored one."""
     own = {
         name: Element(name=name, path=(name,), type=type_name)
         for name, type_name in (("id", "string"), ("reference", "string"))
     }
-    kept = {name: stored[name] for name in ("extension", "type", "identifier", "display")}
+    members = reference_members(metadata)
+    kept = {name: element for name, element in stored.items() if name in members - own.keys()}
     return {**own, **kept}
 
 

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from boxruntime.fhir.conversion import Conversion, FoundReference
 from boxruntime.fhir.outcome import Dialect, Issue, Path
+from boxruntime.fhir.release import reference_members
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-_FHIR_MEMBERS = frozenset(
-    {"reference", "display", "type", "identifier", "extension", "id"}
-    | {"_reference", "_display", "_type"}
-)
+    from boxruntime.fhir.metadata import Metadata
+
 _AIDBOX_TARGET = ("resourceType", "uri", "localRef")
 _ID = re.compile(r"[A-Za-z0-9\-._]{1,255}")
 _QUERY = re.compile(r"([A-Z][A-Za-z0-9]*)\?(.+)", re.DOTALL)
@@ -59,8 +58,9 @@ def reference_from_fhir(
 
 def _check_members(source: dict[str, Any], path: Path, state: Conversion) -> None:
     """Report what FHIR does not know in a Reference, the one inside its identifier included."""
-    if not source.keys() <= _FHIR_MEMBERS:
-        for key in sorted(source.keys() - _FHIR_MEMBERS):
+    known = reference_members(state.metadata)
+    if not source.keys() <= known:
+        for key in sorted(source.keys() - known):
             state.report((*path, key), "extra property")
     if not isinstance(source.get("id", ""), str):
         state.report((*path, "id"), "expected type of string")
@@ -219,11 +219,11 @@ def _without_repetition(
     return result
 
 
-def reference_to_fhir(source: dict[str, Any]) -> dict[str, Any]:
+def reference_to_fhir(source: dict[str, Any], metadata: Metadata) -> dict[str, Any]:
     """Return the FHIR form of a stored Reference. About 0.5 us.
 
     Precedence: resourceType and id, then uri, then localRef. A resourceType without an id
-    becomes `type`.
+    becomes `type`, if the FHIR version has that.
     """
     target = source.get("resourceType")
     target_id = source.get("id")
@@ -244,6 +244,6 @@ def reference_to_fhir(source: dict[str, Any]) -> dict[str, Any]:
             result["id"] = value
         elif key not in ("resourceType", "id", "uri", "localRef"):
             result[key] = value
-    if target is not None and target_id is None:
+    if target is not None and target_id is None and "type" in reference_members(metadata):
         result.setdefault("type", target)
     return result

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from boxruntime.fhir.fhir_members import Kind, Member, Table, root_member, table_of
 from boxruntime.fhir.metadata import SHADOW
 from boxruntime.fhir.outcome import Issue, Path
+from boxruntime.fhir.release import COMMENTS, shadow_members
 
 if TYPE_CHECKING:
     from boxruntime.fhir.metadata import Metadata
@@ -20,7 +21,6 @@ EMPTY = "expected a value, not an empty one"
 _NEITHER = "expected a value or an extension"
 _EXTRA = "extra property"
 _ONE_CONTENT = "expected exactly one of value and extension"
-_BESIDE = frozenset({"id", "extension"})
 _IGNORED = frozenset({("meta", "versionId"), ("meta", "lastUpdated")})
 """What a write takes from no client. Source: core specification, "Meta and primitive extensions"."""
 _EXTENSION_KEY = ("Extension", ())
@@ -67,6 +67,7 @@ class _Walk:
         self._metadata = metadata
         self._type_name = type_name
         self._strict = strict
+        self._beside_members = shadow_members(metadata)
         self._issues: list[Issue] = []
         self._visits: list[Visit] = []
 
@@ -216,12 +217,12 @@ class _Walk:
         if self._is_empty(extra):
             self._report(path, EMPTY)
             return
-        if not extra.keys() <= _BESIDE:
+        if not extra.keys() <= self._beside_members:
             self._report(path, _EXTRA)
         if "id" in extra and not (isinstance(extra["id"], str) and extra["id"]):
             self._report((*path, "id"), "expected type of string")
         if "extension" in extra:
             member = table_of(self._metadata, _EXTENSION_KEY).members["extension"]
             self._member(member, "extension", extra["extension"], path, extra, scope)
-        elif not has_value:
+        elif not has_value and COMMENTS not in extra:
             self._report(path, _NEITHER)

@@ -77,8 +77,8 @@ def _reference(_element: Element) -> Convert:
     return _render_reference
 
 
-def _render_reference(source: dict[str, Any], _path: Any, _metadata: Any) -> dict[str, Any]:
-    return reference_to_fhir(source)
+def _render_reference(source: dict[str, Any], _path: Any, metadata: Metadata) -> dict[str, Any]:
+    return reference_to_fhir(source, metadata)
 
 
 def _union(

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from boxruntime.http.application import Application
 
 
-def preload() -> None:
-    """Build everything that all boxes share."""
-    boxruntime.app.preload()
+def preload(fhir_version: str) -> None:
+    """Build everything that all boxes of a FHIR version share."""
+    boxruntime.app.preload(fhir_version)
 
 
 def create(environment: Mapping[str, str]) -> Application:

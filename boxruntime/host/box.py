@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
 
+    from boxruntime.contract import BoxSpec
     from boxruntime.host.specs import Kept
 
 STABLE_S = 10.0  # a process that served this long was well; its death starts the count anew
@@ -52,7 +53,7 @@ class State(enum.Enum):
 class Caster(Protocol):
     """What a box needs of the manager to get a process."""
 
-    async def fork(self, box: str, sockets: Sequence[socket.socket]) -> int:
+    async def fork(self, spec: BoxSpec, sockets: Sequence[socket.socket]) -> int:
         """Return the pid of a child that waits for its briefing. Raises HostError."""
 
     def confine(self, kept: Kept, pid: int) -> Confinement:
@@ -89,6 +90,11 @@ class Box:
     @property
     def limits(self) -> Limits:
         return self.kept.spec.limits
+
+    @property
+    def has_process(self) -> bool:
+        """Whether a process runs or is being started."""
+        return self.state is not State.ASLEEP or bool(self.retiring)
 
     def status(self, socket_path: Path) -> BoxStatus:
         """Return the box as it is. A process being started counts as awake."""
@@ -215,7 +221,7 @@ class Box:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                pid = await self._caster.fork(self.id, [theirs, *self.listeners])
+                pid = await self._caster.fork(self.kept.spec, [theirs, *self.listeners])
             except HostError as error:
                 ours.close()
                 _logger.error("No process: %s", error, extra={"box": self.id})  # noqa: TRY400

@@ -37,16 +37,29 @@ class BoxState(msgspec.Struct, frozen=True):
     last_exit: int | None
 
 
+class MouldState(msgspec.Struct, frozen=True, array_like=True):
+    pid: int
+    connection: int
+    """Our end."""
+    data_kb: int | None
+    """Known once it is ready."""
+    version: str | None = None
+    """None: of a manager that had one mould, for the default version."""
+
+
 class Handover(msgspec.Struct, frozen=True):
     lock: int
     control: int
-    mould: tuple[int, int, int | None]
-    """Its pid, our end of the connection, its data_kb once it is ready."""
+    mould: MouldState
+    """That of the default version."""
     boxes: tuple[BoxState, ...]
+    more_moulds: tuple[MouldState, ...] = ()
 
     def descriptors(self) -> Iterable[int]:
         """Return all descriptors that must survive exec."""
-        yield from (self.lock, self.control, self.mould[1])
+        yield from (self.lock, self.control)
+        for mould in (self.mould, *self.more_moulds):
+            yield mould.connection
         for box in self.boxes:
             yield from box.listeners
             for line in (*box.retiring, *([box.line] if box.line else [])):

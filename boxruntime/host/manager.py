@@ -34,7 +34,7 @@ from boxruntime.host.listeners import (
     listen_unix,
 )
 from boxruntime.host.messages import MAX_SPEC_BYTES, Briefing, Confinement
-from boxruntime.host.mould_client import MouldClient
+from boxruntime.host.moulds import Moulds, version_of
 from boxruntime.host.names import check_name
 from boxruntime.host.specs import Kept, SpecStore
 
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 STOP_GRACE_S = 1.0  # for open connections when a box is reconfigured, put to sleep or removed
 UPGRADE_GRACE_S = 35.0  # longer than most clients of a loopback port keep an idle connection
 END_S = 30.0  # for requests in work when the host ends or a box is removed
-MOULD_DELAY_S, LONGEST_MOULD_DELAY_S = 1.0, 15.0  # between two attempts to get a mould
+REST_S = 60.0  # between two looks for moulds that nobody needs any more
 _PR_SET_CHILD_SUBREAPER = 36
 _logger = logging.getLogger("boxhost")
 
@@ -60,7 +60,6 @@ class Manager:
     ) -> None:
         """`arguments`: the command line to start a newer manager with."""
         self._run_dir = run_dir
-        self._application = application
         self._arguments = arguments
         self._store = SpecStore(run_dir.parent / "boxhost", cluster_key)
         self._boxes: dict[str, Box] = {}
@@ -72,11 +71,10 @@ class Manager:
         self._replacing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
-        self._mould_delay_s = MOULD_DELAY_S
+        self._moulds = Moulds(application, self._on_exit, self._spawn)
         self._lock_fd = -1
         self._bounds: Bounds  # of what the lock gives us alone, like the two below
         self._control: ControlServer
-        self._mould: MouldClient
 
     async def run(self, resumed: handover.Handover | None) -> int:
         """Serve until SIGTERM or SIGINT; return 0. Raises HostError if it cannot begin."""
@@ -92,7 +90,7 @@ class Manager:
             self._resume(resumed)
         self._bounds = Bounds(self._run_dir)
         self._reap()
-        self._spawn(self._keep_mould(self._mould))
+        self._spawn(self._rest_moulds())
         self._control.start()
         properties = self._bounds.describe().items()
         told = "; ".join(f"{name}: {text}" for name, text in properties)
@@ -103,21 +101,13 @@ class Manager:
 
     # --- what a box needs (box.Caster)
 
-    async def fork(self, box: str, sockets: Sequence[socket.socket]) -> int:
-        """Return the pid of a new child; waits for a mould that still preloads."""
-        mould = self._mould
-        was_ready = mould.is_ready
-        try:
-            return await mould.fork(box, sockets)
-        except HostError:
-            if not (was_ready and mould.gone.is_set()):
-                raise
-        await mould.replaced.wait()  # it was killed meanwhile: that is not the box's fault
-        return await self._mould.fork(box, sockets)
+    async def fork(self, spec: BoxSpec, sockets: Sequence[socket.socket]) -> int:
+        """Return the pid of a new child, cast from the mould of its FHIR version."""
+        return await self._moulds.fork(version_of(spec), spec.id, sockets)
 
     def confine(self, kept: Kept, pid: int) -> Confinement:
         """Place the child under its limits; return what it shall do itself."""
-        return self._bounds.confine(kept, pid, self._mould.data_kb or 0)
+        return self._bounds.confine(kept, pid, self._moulds.data_kb(version_of(kept.spec)))
 
     def watch_exit(self, line: BoxLine) -> None:
         """Have `line` told when its process ends."""
@@ -135,7 +125,7 @@ class Manager:
             raise HostError("The box host is ending.")
         match request.command:
             case Command.PING:
-                known = {"ready": self._mould.is_ready, "boxes": len(self._boxes)}
+                known = {"ready": self._moulds.is_ready, "boxes": len(self._boxes)}
                 return known | self._bounds.describe()
             case Command.LIST:
                 return [self._status(box) for box in self._boxes.values()]
@@ -203,16 +193,7 @@ class Manager:
 
     async def _upgrade(self) -> None:
         async with self._upgrading:
-            new = MouldClient.start(self._application, self._on_exit)
-            try:
-                await new.wait_ready()
-            except HostError:
-                new.close()
-                raise HostError("The new code does not start; the old one serves on.") from None
-            old = self._mould
-            self._use_mould(new)
-            await old.wait_forked()
-            old.close()
+            await self._moulds.upgrade()
             for box in list(self._boxes.values()):
                 if box.state is not State.ASLEEP:
                     async with self._lock(box.id):
@@ -251,7 +232,7 @@ class Manager:
         self._take_lock()
         for left in (*boxes_dir.glob("*.sock"), *boxes_dir.glob(".*")):
             left.unlink(missing_ok=True)
-        self._mould = MouldClient.start(self._application, self._on_exit)
+        self._moulds.begin()
         for kept in self._store.load():
             self._adopt(kept)
         control = listen_unix(self._run_dir / "boxhost.sock", 0o600)
@@ -276,9 +257,7 @@ class Manager:
     def _resume(self, state: handover.Handover) -> None:
         self._lock_fd = state.lock
         self._control = ControlServer(socket.socket(fileno=state.control), self.handle)
-        pid, connection, data_kb = state.mould
-        mould_socket = socket.socket(fileno=connection)
-        self._mould = MouldClient(pid, mould_socket, data_kb=data_kb, on_exit=self._on_exit)
+        self._moulds.resume((state.mould, *state.more_moulds))
         known = {kept.spec.id: kept for kept in self._store.load()}
         for old in state.boxes:
             self._boxes[old.id] = Box.resume(old, known[old.id], self)
@@ -308,11 +287,12 @@ class Manager:
                 self._control.start()
 
     def _handover(self) -> handover.Handover:
-        mould = self._mould
+        default, *others = self._moulds.states_to_hand_over()
         return handover.Handover(
             lock=self._lock_fd,
             control=self._control.listener.fileno(),
-            mould=(mould.pid, mould.connection.fileno(), mould.data_kb),
+            mould=default,
+            more_moulds=tuple(others),
             boxes=tuple(box.state_to_hand_over() for box in self._boxes.values()),
         )
 
@@ -323,7 +303,7 @@ class Manager:
             self._socket_path(name).unlink(missing_ok=True)
         boxes = list(self._boxes.values())
         await asyncio.gather(*(box.end(STOP_GRACE_S, END_S) for box in boxes))
-        self._mould.close()
+        self._moulds.close()
         for box in boxes:
             await self._bounds.forget(box.id)
         await self._bounds.close()
@@ -357,28 +337,13 @@ class Manager:
         else:
             self._early_exits[pid] = status  # the news of its birth is still on the way
 
-    async def _keep_mould(self, mould: MouldClient) -> None:
-        """Replace `mould` when it ends, unless a newer one already took its place."""
-        was_ready = mould.is_ready
-        with contextlib.suppress(HostError):
-            await mould.wait_ready()
-            was_ready = True
-        await mould.gone.wait()
-        if self._mould is not mould or self._stop.is_set():
-            return
-        _logger.error("The mould ended; boxes that run are not concerned.")
-        if was_ready:
-            self._mould_delay_s = MOULD_DELAY_S
-        else:
-            await asyncio.sleep(self._mould_delay_s)
-            self._mould_delay_s = min(2 * self._mould_delay_s, LONGEST_MOULD_DELAY_S)
-        if self._mould is mould and not self._stop.is_set():
-            self._use_mould(MouldClient.start(self._application, self._on_exit))
-
-    def _use_mould(self, mould: MouldClient) -> None:
-        old, self._mould = self._mould, mould
-        old.replaced.set()
-        self._spawn(self._keep_mould(mould))
+    async def _rest_moulds(self) -> None:
+        """Let moulds end that no box has needed for a while."""
+        while not self._stop.is_set():
+            boxes = self._boxes.values()
+            self._moulds.rest({version_of(box.kept.spec) for box in boxes if box.has_process})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), REST_S)
 
     # --- small things
 

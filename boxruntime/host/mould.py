@@ -1,5 +1,7 @@
 """The mould: a process with everything imported, of which box processes are cast by fork.
 
+It holds what the boxes of one FHIR version share.
+
 It is single-threaded, knows no box and holds no secret: specs pass by it, from the manager
 straight to the child. `python -m boxruntime.host.mould --manager-fd N` is started by the
 manager only.
@@ -38,6 +40,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m boxruntime.host.mould")
     parser.add_argument("--manager-fd", type=int, required=True)
     parser.add_argument("--application", default=DEFAULT)
+    parser.add_argument("--fhir-version", required=True)
     arguments = parser.parse_args()
     log_to_stderr()
     confinement.set_name("halebox mould")
@@ -45,7 +48,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the manager decides when to end
     manager = socket.socket(fileno=arguments.manager_fd)
     gc.disable()  # a collection would touch, and so unshare, what is about to be shared
-    factory = load(arguments.application)
+    factory = load(arguments.application, arguments.fhir_version)
     if (threads := len(os.listdir("/proc/self/task"))) > 1:  # noqa: PTH208
         _logger.error("Preloading started %d threads: forks of it may hang.", threads - 1)
     gc.collect()

@@ -24,7 +24,7 @@ from boxruntime.host.messages import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-PRELOAD_S = 60.0  # metadata and validators of every FHIR version, on a busy machine
+PRELOAD_S = 60.0  # metadata and validators of one FHIR version, on a busy machine
 _logger = logging.getLogger("boxhost.mould")
 _SECRETS = ("HALEBOX_", "AIDBOX_", "PG", "BOX_", "DATABASE_URL", "REDIS_URL")
 
@@ -58,12 +58,15 @@ class MouldClient:
             self._ready.set()
 
     @classmethod
-    def start(cls, application: str, on_exit: Callable[[int, int], None]) -> MouldClient:
+    def start(
+        cls, application: str, fhir_version: str, on_exit: Callable[[int, int], None]
+    ) -> MouldClient:
         """Start a mould from the code on disk; it is not ready yet. Raises OSError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         environment = {k: v for k, v in os.environ.items() if not k.startswith(_SECRETS)}
         command = [sys.executable, "-m", "boxruntime.host.mould"]
         command += ["--manager-fd", str(theirs.fileno()), "--application", application]
+        command += ["--fhir-version", fhir_version]
         with theirs:
             process = subprocess.Popen(
                 command,
@@ -78,6 +81,10 @@ class MouldClient:
     @property
     def is_ready(self) -> bool:
         return self._ready.is_set() and not self.gone.is_set()
+
+    @property
+    def is_forking(self) -> bool:
+        return bool(self._pending)
 
     async def wait_forked(self) -> None:
         """Return when all forks asked for so far are answered."""

@@ -8,6 +8,8 @@ from boxruntime.fhir.json_text import decode_stored
 from boxruntime.storage.statements import quoted_table
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from boxruntime.storage.database import Runner
 
 
@@ -44,8 +46,12 @@ class OwnMetadata(NamedTuple):
 NO_METADATA = OwnMetadata([], [], [], [], [])
 
 
-async def load_metadata(runner: Runner) -> OwnMetadata:
-    """Return what a box's metadata differs by from that of a new box."""
+async def load_metadata(runner: Runner, resource_types: Collection[str]) -> OwnMetadata:
+    """Return what a box's metadata differs by from that of a new box.
+
+    `resource_types` are those of the box: DSTU2 has no CompartmentDefinition.
+    """
+    has_compartments = "CompartmentDefinition" in resource_types
     deleted = await runner.run(
         "SELECT id FROM searchparameter_history AS old WHERE txid = 0 "
         "AND NOT EXISTS (SELECT FROM searchparameter AS now WHERE now.id = old.id) ORDER BY id"
@@ -54,6 +60,6 @@ async def load_metadata(runner: Runner) -> OwnMetadata:
         await load_all(runner, "Entity", own_only=True),
         await load_all(runner, "Attribute", own_only=True),
         await load_all(runner, "SearchParameter", own_only=True),
-        await load_all(runner, "CompartmentDefinition", own_only=True),
+        await load_all(runner, "CompartmentDefinition", own_only=True) if has_compartments else [],
         [record["id"] for record in deleted],
     )

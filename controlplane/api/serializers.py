@@ -12,6 +12,7 @@ from tenants import selectors
 from tenants.models import Box, Job, JobKind, JobStep, Purpose
 from tenants.services.boxes import BoxDraft
 from tenants.states import BoxState, JobState
+from tenants.versions import DEFAULT_FHIR_VERSION
 
 
 class BoxSerializer(serializers.ModelSerializer):
@@ -78,7 +79,7 @@ class NewBoxSerializer(serializers.Serializer):
     """What creation takes. Names, versions and settings are judged by the verb."""
 
     name = serializers.CharField(max_length=64, trim_whitespace=False)
-    fhir_version = serializers.CharField(max_length=20, default="4.0.1")
+    fhir_version = serializers.CharField(max_length=20, default=DEFAULT_FHIR_VERSION)
     purpose = serializers.ChoiceField(choices=Purpose.choices, default=Purpose.DEVELOPMENT)
     tier = serializers.CharField(max_length=40, default="free")
     description = serializers.CharField(max_length=500, default="", allow_blank=True)

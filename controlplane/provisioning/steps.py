@@ -23,7 +23,6 @@ from infra.secrets import SealError
 from tenants import selectors
 from tenants.names import database_name, role_name
 from tenants.services.boxes import change_loopback_port
-from tenants.versions import FHIR_VERSIONS
 
 if TYPE_CHECKING:
     from controlplane.provisioning.platform import Platform
@@ -74,8 +73,11 @@ def observe(box: Box, platform: Platform) -> Seen:
 
 
 def ensure_templates(platform: Platform) -> None:
-    """Build the template of every offered FHIR version that has none. Logs what cannot be."""
-    for version in FHIR_VERSIONS:
+    """Build the template of every FHIR version in use that has none. Logs what cannot be.
+
+    One of another version is built by the first box that needs it.
+    """
+    for version in selectors.fhir_versions_in_use():
         try:
             platform.cluster.ensure_template(version)
         except ProvisioningError as error:
@@ -83,8 +85,8 @@ def ensure_templates(platform: Platform) -> None:
 
 
 def ensure_spares(platform: Platform) -> None:
-    """Have databases ready for the next boxes, so that making one takes no copying."""
-    for version in FHIR_VERSIONS:
+    """Have databases ready for the next boxes of versions in use: making one takes no copying."""
+    for version in selectors.fhir_versions_in_use():
         try:
             platform.cluster.ensure_spares(version, SPARES)
         except ProvisioningError as error:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parents[1] / "data"
 
 
-@lru_cache(maxsize=1)
-def examples() -> tuple[dict[str, Any], ...]:
-    """Return the R4 examples, numbers as Decimal."""
-    with gzip.open(DATA / "examples-r4.ndjson.gz", "rb") as lines:
+@lru_cache(maxsize=8)
+def examples(version: str = "r4") -> tuple[dict[str, Any], ...]:
+    """Return the examples of a FHIR version, numbers as Decimal."""
+    with gzip.open(DATA / f"examples-{version}.ndjson.gz", "rb") as lines:
         return tuple(decode_json(line) for line in lines)
 
 

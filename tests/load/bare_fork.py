@@ -13,6 +13,7 @@ import time
 
 import msgspec
 
+from boxruntime.contract import FHIR_VERSIONS
 from tests.load.usage import private_bytes
 
 
@@ -47,7 +48,7 @@ def main() -> int:
     gc.disable()
     from boxruntime.host import application  # the bench itself imports this module, not the box
 
-    application.preload()
+    application.preload(next(iter(FHIR_VERSIONS)))
     gc.collect()
     gc.freeze()
     _, private = _fork(inspect=True)

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 from boxruntime.api.call import Call, Result
 from boxruntime.fhir.outcome import Dialect
 from boxruntime.fhir.references import reference_to_fhir
+from boxruntime.fhir.release import binary_data
 from boxruntime.http.messages import RawRequest, RequestError
 from boxruntime.http.negotiation import names_content, names_fhir, request_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from boxruntime.fhir.metadata import Metadata
     from boxruntime.storage.rows import Stored
 
 _PATH = b"/fhir/Binary/"
@@ -53,11 +55,11 @@ def wants_content(call: Call) -> bool:
     )
 
 
-def content(stored: Stored) -> Result:
+def content(metadata: Metadata, stored: Stored) -> Result:
     """Return the bytes of a Binary: 200, or 204 if it has none."""
     resource = stored.resource()
     try:
-        data = base64.b64decode(resource.get("data") or "")
+        data = base64.b64decode(resource.get(binary_data(metadata)) or "")
     except (binascii.Error, TypeError, ValueError):
         data = b""
     if not data:
@@ -65,19 +67,27 @@ def content(stored: Stored) -> Result:
     media_type = resource.get("contentType")
     if not isinstance(media_type, str) or not _MEDIA_TYPE.fullmatch(media_type):
         media_type = "application/octet-stream"
-    headers = ((b"content-type", media_type.encode()), *_UNTRUSTED, *_security_context(resource))
+    headers = (
+        (b"content-type", media_type.encode()),
+        *_UNTRUSTED,
+        *_security_context(metadata, resource),
+    )
     return Result(status=200, stored=stored, raw=data, headers=headers)
 
 
-def _security_context(resource: dict[str, Any]) -> Iterator[tuple[bytes, bytes]]:
+def _security_context(
+    metadata: Metadata, resource: dict[str, Any]
+) -> Iterator[tuple[bytes, bytes]]:
     """Return the header that tells what the content belongs to."""
     context = resource.get("securityContext")
-    target = reference_to_fhir(context).get("reference") if isinstance(context, dict) else None
+    if not isinstance(context, dict):
+        return
+    target = reference_to_fhir(context, metadata).get("reference")
     if isinstance(target, str) and _HEADER_VALUE.fullmatch(target):
         yield _SECURITY_CONTEXT, target.encode()
 
 
-def find_document(call: Call) -> dict[str, Any] | None:
+def find_document(metadata: Metadata, call: Call) -> dict[str, Any] | None:
     """Return the Binary that a body of another than a FHIR type is, None for any other body."""
     if call.type != "Binary" or call.dialect is not Dialect.FHIR or call.is_entry:
         return None
@@ -85,16 +95,19 @@ def find_document(call: Call) -> dict[str, Any] | None:
     try:
         request_format(media_type)
     except RequestError:
-        return _document(call, media_type)
+        return _document(metadata, call, media_type)
     return None
 
 
-def _document(call: Call, media_type: str | None) -> dict[str, Any]:
-    """Return the resource that holds the body; a body of no bytes is no `data`."""
+def _document(metadata: Metadata, call: Call, media_type: str | None) -> dict[str, Any]:
+    """Return the resource that holds the body; a body of no bytes is no `data`.
+
+    DSTU2 has no securityContext: the header says nothing there.
+    """
     document: dict[str, Any] = {"resourceType": "Binary", "contentType": media_type}
     if call.body.raw:
-        document["data"] = base64.b64encode(call.body.raw).decode()
+        document[binary_data(metadata)] = base64.b64encode(call.body.raw).decode()
     context = call.header(_SECURITY_CONTEXT)
-    if context:
+    if context and "securityContext" in metadata.types["Binary"].elements:
         document["securityContext"] = {"reference": context}
     return document

@@ -1,4 +1,6 @@
-"""FHIR capabilities: GET /fhir/metadata and /metadata
+"""FHIR capabilities: GET /fhir/metadata and /metadata, a Conformance in DSTU2
+
+The statement is written as R4 has it and cut to the elements and codes of the box's version.
 
 Spec: https://hl7.org/fhir/R4/http.html#capabilities
 Source: core specification, "GET /fhir/metadata".
@@ -15,24 +17,17 @@ from boxruntime import __version__
 from boxruntime.api.call import Call, Interaction, Result
 from boxruntime.fhir.json_text import encode_json
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
+from boxruntime.fhir.release import code_system, conformance_type, json_media_type
 from boxruntime.http.negotiation import Format, answer_format
 from boxruntime.storage.rows import instant
 
 if TYPE_CHECKING:
     from boxruntime.api.box import Box
     from boxruntime.api.own_operations import OwnOperations
-    from boxruntime.fhir.metadata import Metadata
+    from boxruntime.fhir.metadata import Element, Metadata
     from boxruntime.fhir.profiles.registry import ProfileSet
 
 _PATCHES = ("json-patch", "merge-patch")
-_BASIC = {
-    "coding": [
-        {
-            "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
-            "code": "Basic",
-        }
-    ]
-}
 _ON_TYPES = (
     Interaction.READ, Interaction.VREAD, Interaction.UPDATE, Interaction.PATCH,
     Interaction.DELETE, Interaction.HISTORY_INSTANCE, Interaction.HISTORY_TYPE,
@@ -59,20 +54,25 @@ class _Made(NamedTuple):
 
 
 async def capabilities(call: Call, box: Box) -> Result:
-    """Return the CapabilityStatement of this box, or with mode=terminology what it holds of it."""
+    """Return the statement of this box, or with mode=terminology what it holds of that.
+
+    Raises OutcomeError INVALID for a mode that the FHIR version does not have.
+    """
     mode = call.parameter("mode") or "full"
-    if mode == "terminology":
+    if mode == "terminology" and "TerminologyCapabilities" in box.metadata.resource_types:
         return Result(status=200, value=await _terminology(call, box), headers=(_NO_CACHE,))
     if mode not in {"full", "normative"}:
-        raise OutcomeError(Fault.INVALID, "mode must be full, normative or terminology.")
+        raise OutcomeError(
+            Fault.INVALID, "mode must be full, normative or, from R4 on, terminology."
+        )
     value = _statement(call, box, await _configured(box))
     if call.is_entry or call.parameter("_pretty") == "true" or not _wants_json(call):
         return Result(status=200, value=value, headers=(_NO_CACHE,))
     (rest,) = value["rest"]
     rest["resource"] = _encoded_resources(call, box, rest["resource"])
     fhir = call.dialect is Dialect.FHIR
-    media = b"application/fhir+json" if fhir else b"application/json"
-    headers = (_NO_CACHE, (b"content-type", media + b"; charset=utf-8"))
+    media = json_media_type(box.metadata) if fhir else "application/json"
+    headers = (_NO_CACHE, (b"content-type", f"{media}; charset=utf-8".encode()))
     return Result(status=200, raw=encode_json(value), headers=headers)
 
 
@@ -115,51 +115,82 @@ def _head(call: Call, box: Box) -> dict[str, Any]:
 def _statement(call: Call, box: Box, configured: dict[str, Any]) -> dict[str, Any]:
     metadata = box.metadata
     offered = box.routes.interactions[Dialect.FHIR]
-    operations = _operations(box)
+    operations = _operations(call, box)
+    type_name = conformance_type(metadata)
+    elements = metadata.types[type_name].elements
+    codes = [
+        code
+        for each in _ON_SYSTEM
+        if each in offered
+        for code in (("batch", each.value) if each is Interaction.BUNDLE else (each.value,))
+    ]
     name = f"Box {box.settings.box_id}"
-    return {
-        "resourceType": "CapabilityStatement",
+    statement = {
         "name": configured.get("name") or box.settings.box_id,
         "title": configured.get("title") or name,
         **_head(call, box),
         "fhirVersion": metadata.fhir_version,
+        "acceptUnknown": "no",  # required until STU3, gone since R4
         "format": ["json", "yaml"],
         **({"patchFormat": list(_PATCHES)} if Interaction.PATCH in offered else {}),
         "rest": [
             {
                 "mode": "server",
-                "security": _security(configured),
-                "interaction": [
-                    {"code": code}
-                    for each in _ON_SYSTEM
-                    if each in offered
-                    for code in (
-                        ("batch", each.value) if each is Interaction.BUNDLE else (each.value,)
-                    )
-                ],
+                "security": _security(metadata, configured),
+                "interaction": _known_codes(metadata, ("rest", "interaction", "code"), codes),
                 "resource": _resources(call, box),
                 **({"operation": operations} if operations else {}),
             }
         ],
     }
+    return {"resourceType": type_name, **_known(elements, statement)}
 
 
-def _security(configured: dict[str, Any]) -> dict[str, Any]:
+def _known(elements: dict[str, Element], members: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if name in elements}
+
+
+def _known_codes(
+    metadata: Metadata, path: tuple[str, ...], codes: list[str]
+) -> list[dict[str, str]]:
+    """Return the interactions of those codes that the element at `path` of a statement may have.
+
+    All of them where its list is not known.
+    """
+    element = metadata.find_element(conformance_type(metadata), path)
+    known = None if element is None else element.codes
+    return [{"code": code} for code in codes if known is None or code in known]
+
+
+def _security(metadata: Metadata, configured: dict[str, Any]) -> dict[str, Any]:
     security = configured.get("security")
     stated = dict(security) if isinstance(security, dict) else {}
-    stated["service"] = configured.get("service") or stated.get("service") or [_BASIC]
+    system = code_system(metadata, "restful-security-service")
+    basic = {"coding": [{"system": system, "code": "Basic"}]}
+    stated["service"] = configured.get("service") or stated.get("service") or [basic]
     return stated
 
 
-def _operations(box: Box) -> list[dict[str, str]]:
-    """Return all operations that have a definition: ours by their routes, and people's own."""
-    own = [{"name": each.name, "definition": each.definition} for each in box.own_operations.shown]
+def _operations(call: Call, box: Box) -> list[dict[str, Any]]:
+    """Return all operations that have a definition: ours by their routes, and people's own.
+
+    The definition is a canonical URL; before R4 it is a Reference.
+    """
     ours = [
-        {"name": name.removeprefix("$"), "definition": definition}
+        (name.removeprefix("$"), definition)
         for name, (_, definition) in _DEFINITIONS.items()
         if name in box.routes.operations[Dialect.FHIR]
     ]
-    return [*ours, *own]
+    own = [(each.name, each.definition) for each in box.own_operations.shown]
+    path = ("rest", "operation", "definition")
+    element = box.metadata.find_element(conformance_type(box.metadata), path)
+    member = None
+    if element is not None and element.type == "Reference":
+        member = "reference" if call.dialect is Dialect.FHIR else "uri"
+    return [
+        {"name": name, "definition": definition if member is None else {member: definition}}
+        for name, definition in (*ours, *own)
+    ]
 
 
 def _operations_by_type(box: Box) -> dict[str, list[dict[str, str]]]:
@@ -184,16 +215,30 @@ def _resources(call: Call, box: Box) -> list[dict[str, Any]]:
         or known.profiles is not box.profiles
     ):
         offered = box.routes.interactions[Dialect.FHIR]
-        codes = [{"code": each.value} for each in _ON_TYPES if each in offered]
+        elements = _resource_elements(box.metadata)
+        codes = _known_codes(
+            box.metadata,
+            ("rest", "resource", "interaction", "code"),
+            [each.value for each in _ON_TYPES if each in offered],
+        )
         parameters = _parameters_by_type(box.metadata, call.dialect)
         operations = _operations_by_type(box)
         resources = [
-            _resource(box.metadata, name, codes, parameters, operations.get(name))
-            | _profiles(box, name)
+            _known(
+                elements,
+                _resource(box.metadata, name, codes, parameters, operations.get(name))
+                | _profiles(box, name),
+            )
             for name in sorted(box.metadata.resource_types)
         ]
         known = cache[key] = _Made(box.own_operations, box.profiles, resources)
     return known.resources
+
+
+def _resource_elements(metadata: Metadata) -> dict[str, Element]:
+    """Return the elements that the version has for what a server says of a type."""
+    rest = metadata.types[conformance_type(metadata)].elements["rest"]
+    return rest.children["resource"].children
 
 
 def _parameters_by_type(metadata: Metadata, dialect: Dialect) -> dict[str, list[dict[str, str]]]:
@@ -244,23 +289,28 @@ def _profiles(box: Box, name: str) -> dict[str, list[str]]:
 async def _terminology(call: Call, box: Box) -> dict[str, Any]:
     """Return the TerminologyCapabilities with the code systems that the box holds."""
     records = await box.store.runner.run(
-        "SELECT DISTINCT resource->>'url' AS url, resource->>'version' AS version "
+        "SELECT DISTINCT resource->>'url' AS url, resource->>'version' AS version, "
+        "resource->>'content' AS content "
         "FROM codesystem WHERE resource->>'url' IS NOT NULL ORDER BY 1, 2 LIMIT $1",
         _MAX_CODE_SYSTEMS,
     )
-    versions: dict[str, list[dict[str, str]]] = {}
+    element = box.metadata.find_element("TerminologyCapabilities", ("codeSystem",))
+    members = element.children if element is not None else {}
+    systems: dict[str, dict[str, Any]] = {}
     for record in records:
-        known = versions.setdefault(record["url"], [])
+        # R5 tells the content too, one for all versions: that of the first.
+        known = systems.setdefault(
+            record["url"],
+            _known(members, {"uri": record["url"], "content": record["content"]}),
+        )
         if record["version"] is not None:
-            known.append({"code": record["version"]})
+            known.setdefault("version", []).append({"code": record["version"]})
     value: dict[str, Any] = {
         "resourceType": "TerminologyCapabilities",
         "name": box.settings.box_id,
         **_head(call, box),
         "kind": "capability",
     }
-    if versions:
-        value["codeSystem"] = [
-            {"uri": url, **({"version": known} if known else {})} for url, known in versions.items()
-        ]
+    if systems:
+        value["codeSystem"] = list(systems.values())
     return value

@@ -40,7 +40,7 @@ def _answer(call: Call, box: Box, stored: Stored) -> Result:
     if is_unchanged(call, stored):
         return Result(status=304, stored=stored)
     if wants_content(call):
-        return content(stored)
+        return content(box.metadata, stored)
     parts = [(name, value) for name, value in call.query if name in _PARTS]
     if not parts:
         return Result(status=200, stored=stored)

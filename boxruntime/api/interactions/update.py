@@ -29,7 +29,7 @@ async def update(call: Call, box: Box) -> Result:
 
 async def take_replacement(call: Call, box: Box) -> ValidResource:
     """Return the body as a valid resource that may stand under the id of the URL."""
-    _check_same_id(call, check_id(call.id, call.type))
+    _check_same_id(call, box, check_id(call.id, call.type))
     return await take_resource(call, box)
 
 
@@ -62,16 +62,16 @@ async def update_found(
     A created one takes `new_id` unless its body has an id.
     """
     if found is not None:
-        _check_same_id(call, found)
+        _check_same_id(call, box, found)
         return await replace(call, box, await take_resource(call, box), found)
     refuse_absent(call)
     valid = await take_resource(call, box)
     return await store_new(call, box, valid, id_=valid.id or new_id)
 
 
-def _check_same_id(call: Call, id_: str) -> None:
+def _check_same_id(call: Call, box: Box, id_: str) -> None:
     if call.dialect is Dialect.AIDBOX:
         return  # ids never change: another one is ignored
-    stated = None if find_document(call) else body_object(call).get("id")
+    stated = None if find_document(box.metadata, call) else body_object(call).get("id")
     if isinstance(stated, str) and stated != id_:  # anything else is for validation
         raise OutcomeError(Fault.INVALID, "The id of the body differs from the id of the URL.")

@@ -53,13 +53,13 @@ async def convert_profiles(call: Call, box: Box) -> Result:
         made = [*conversion.attributes, *conversion.profiles]
         if call.dialect is Dialect.FHIR:
             made = [to_fhir(box.metadata, one) for one in made]
-        return Result(status=200, value=_answer(call, conversion, made))
+        return Result(status=200, value=_answer(call, box, conversion, made))
     conversion, stored = await atomically(
         box, call.dialect, lambda inner: _convert_and_save(call, inner, definitions, resources)
     )
     now = box.current().metadata  # with the new Attributes
     made = [render_resource(now, one, call.dialect) for one in stored]
-    return Result(status=200, value=_answer(call, conversion, made))
+    return Result(status=200, value=_answer(call, box, conversion, made))
 
 
 async def _convert_and_save(
@@ -122,12 +122,14 @@ def _checked(box: Box, resources: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [to_fhir(box.metadata, one) for one in found]
 
 
-def _answer(call: Call, conversion: Conversion, made: list[dict[str, Any]]) -> dict[str, Any]:
+def _answer(
+    call: Call, box: Box, conversion: Conversion, made: list[dict[str, Any]]
+) -> dict[str, Any]:
     entries = [{"resource": one} for one in made]
     if conversion.notes:
         issues = [
             Issue(message=f"{note.place}: {note.message}", severity="warning", code="not-supported")
             for note in conversion.notes
         ]
-        entries.append({"resource": search_warnings(issues, call.dialect)})
+        entries.append({"resource": search_warnings(box.metadata, issues, call.dialect)})
     return {"resourceType": "Bundle", "type": "collection", "entry": entries}

@@ -40,7 +40,7 @@ def examine_document(
     """
     rules = rules_of(metadata.fhir_version)
     issues, visits = examine(metadata, type_name, document)
-    issues += narrative_issues(visits)
+    issues += narrative_issues(metadata, visits)
     issues += extension_issues(rules, visits)
     issues += code_issues(rules, visits)
     issues += identity_issues(metadata, visits)

@@ -10,25 +10,28 @@ from xml.etree import ElementTree as ET
 
 from boxruntime.fhir.narrative import ATTRIBUTES, TAGS
 from boxruntime.fhir.outcome import Issue
+from boxruntime.fhir.release import is_dstu2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from boxruntime.fhir.metadata import Metadata
     from boxruntime.fhir.shape import Visit
 
 _XHTML = "http://www.w3.org/1999/xhtml"
 _XML = "{http://www.w3.org/XML/1998/namespace}"
 
 
-def narrative_issues(visits: Iterable[Visit]) -> Iterator[Issue]:
-    """Yield what is wrong with each `div`."""
+def narrative_issues(metadata: Metadata, visits: Iterable[Visit]) -> Iterator[Issue]:
+    """Yield what is wrong with each `div`. In DSTU2's JSON it needs no namespace."""
+    is_bare_right = is_dstu2(metadata)
     for visit in visits:
         if visit.member.element.type == "xhtml" and isinstance(visit.value, str):
-            for message in dict.fromkeys(_problems(visit.value)):
+            for message in dict.fromkeys(_problems(visit.value, is_bare_right=is_bare_right)):
                 yield Issue(message=message, path=visit.path, code="invalid")
 
 
-def _problems(div: str) -> Iterator[str]:
+def _problems(div: str, *, is_bare_right: bool) -> Iterator[str]:
     if "<!DOCTYPE" in div or "<!ENTITY" in div or "<?" in div:
         # Before any parser sees them: entities of one's own could explode.
         yield "txt-1: a document type or processing instruction in the XHTML"
@@ -40,7 +43,8 @@ def _problems(div: str) -> Iterator[str]:
         yield "an entity that XML does not have" if undefined else "the XHTML is not well-formed"
         return
     if root.tag == "div":
-        yield "the div is not in the namespace of XHTML"
+        if not is_bare_right:
+            yield "the div is not in the namespace of XHTML"
     elif root.tag != f"{{{_XHTML}}}div":
         yield "the XHTML must be one div"
     yield from _elements(root)

@@ -47,7 +47,7 @@ class Rules(msgspec.Struct, frozen=True):
         return wanted in codes or ("anyCase" in entry and wanted.lower() in codes.lower())
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def rules_of(fhir_version: str) -> Rules:
     """Return the rules of a FHIR version; none at all for one without a file. 5 ms, 1.5 MB."""
     source = files("boxruntime.fhir.definitions") / f"fhir-{fhir_version}-rules.json"

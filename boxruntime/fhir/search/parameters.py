@@ -109,7 +109,14 @@ def _locations(
                 array = below is not None and below.array
                 yield Location((*steps, Key(variant, array)), variant, types)
         else:
-            yield Location(steps, None if element is None else element.type, types)
+            yield Location(steps, None if element is None else _datatype(metadata, element), types)
+
+
+def _datatype(metadata: Metadata, element: Element) -> str | None:
+    """Return the type by which values are read: before R4 Money is a Quantity."""
+    if element.type == "Money" and metadata.types["Money"].base == "Quantity":
+        return "Quantity"
+    return element.type
 
 
 def _steps(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from boxruntime.fhir.release import code_system
 from boxruntime.fhir.search.query import Query, Summary
 
 if TYPE_CHECKING:
@@ -14,10 +15,6 @@ if TYPE_CHECKING:
 
     from boxruntime.fhir.metadata import Element, Metadata
 
-SUBSETTED = {
-    "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
-    "code": "SUBSETTED",
-}
 _KEPT_BY_SUMMARY = frozenset({"resourceType", "id", "meta"})
 
 Tree = dict[str, Any]
@@ -36,7 +33,7 @@ def project(
         return _elements(metadata, query.elements, resource, included=included, fhir=fhir)
     if included or query.summary in (Summary.FALSE, Summary.COUNT):
         return resource
-    return _with_tag(_summary(metadata, query.summary, resource))
+    return _with_tag(metadata, _summary(metadata, query.summary, resource))
 
 
 def _elements(
@@ -70,7 +67,7 @@ def _elements(
     if fhir:
         result["id"] = resource["id"]
         result["meta"] = resource["meta"]
-        return _with_tag(result)
+        return _with_tag(metadata, result)
     return result
 
 
@@ -197,9 +194,10 @@ def _below(metadata: Metadata, owner: str, elements: dict[str, Element], value: 
     return value
 
 
-def _with_tag(resource: dict[str, Any]) -> dict[str, Any]:
+def _with_tag(metadata: Metadata, resource: dict[str, Any]) -> dict[str, Any]:
+    subsetted = {"system": code_system(metadata, "v3-ObservationValue"), "code": "SUBSETTED"}
     meta = resource.get("meta") or {}
     tags = meta.get("tag", [])
-    if SUBSETTED not in tags:
-        tags = [*tags, SUBSETTED]
+    if subsetted not in tags:
+        tags = [*tags, subsetted]
     return {**resource, "meta": {**meta, "tag": tags}}

@@ -43,7 +43,7 @@ async def expand(library: Library, url: str, depth: int = 0) -> set[Token]:
     if isinstance(expansion, dict) and expansion.get("contains"):
         return set(_contained(expansion["contains"]))
     compose = resource.get("compose") or {}
-    found: set[Token] = set()
+    found = await _of_dstu2(library, resource, depth)
     for include in compose.get("include", ()):
         found |= await _included(library, include, depth)
     for exclude in compose.get("exclude", ()):
@@ -54,6 +54,17 @@ async def expand(library: Library, url: str, depth: int = 0) -> set[Token]:
         found = {token for token in found - gone if token.system not in systems}
     if len(found) > MAX_CODES:
         raise UnknownValueSetError
+    return found
+
+
+async def _of_dstu2(library: Library, resource: Resource, depth: int) -> set[Token]:
+    """Return what only DSTU2 says: the codes a value set defines itself, and what it imports."""
+    found: set[Token] = set()
+    own = resource.get("codeSystem")
+    if isinstance(own, dict):
+        found |= {Token(system=own.get("system"), code=code) for code in _parents(own)}
+    for url in (resource.get("compose") or {}).get("import", ()):
+        found |= await expand(library, url, depth + 1)
     return found
 
 

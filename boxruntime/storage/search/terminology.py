@@ -67,6 +67,16 @@ def _library(runner: Runner) -> Library:
         return decode_json(records[0]["text"]) if records else None
 
     async def code_system(url: str) -> dict[str, Any] | None:
-        return await by_url("CodeSystem", url)
+        (record,) = await runner.run("SELECT to_regclass('codesystem') IS NOT NULL AS known")
+        if record["known"]:
+            return await by_url("CodeSystem", url)
+        # DSTU2 has no such resource: a code system stands inside the value set that lists it.
+        sql = (
+            f"SELECT (resource -> 'codeSystem')::text AS text FROM {table_of('ValueSet')} "
+            "WHERE resource @> jsonb_build_object('codeSystem', "
+            "jsonb_build_object('system', $1::text)) ORDER BY ts DESC LIMIT 1"
+        )
+        records = await runner.run(sql, url)
+        return decode_json(records[0]["text"]) if records else None
 
     return Library(value_set, code_system)

@@ -15,7 +15,8 @@ _numbers = itertools.count(1)
 
 
 def draft(name: str | None = None, **fields) -> BoxDraft:
-    return BoxDraft(name=name or f"testbox{next(_numbers)}", fhir_version="4.0.1", **fields)
+    fields = {"fhir_version": "4.0.1", **fields}
+    return BoxDraft(name=name or f"testbox{next(_numbers)}", **fields)
 
 
 def ask_for_box(account, name: str | None = None, **fields):

@@ -424,3 +424,18 @@ def test_every_change_is_on_record_and_no_record_changes(ada, platform, sent):
         records.update(result="forged")
     with pytest.raises(DatabaseError, match="never changed"), transaction.atomic():
         records.delete()
+
+
+@pytest.mark.parametrize(
+    ("version", "kind"), [("1.0.2", "Conformance"), ("5.0.0", "CapabilityStatement")]
+)
+def test_a_box_of_another_fhir_version_is_made_with_a_template_of_its_own(
+    ada, platform, sent, version, kind
+):
+    box = make_box(ada, platform, fhir_version=version)
+    transport = httpx.HTTPTransport(uds=str(platform.environment.box_socket(box.name)))
+    with httpx.Client(transport=transport, base_url="http://box.localhost", timeout=60) as client:
+        statement = client.get("/fhir/metadata").json()
+    assert (statement["resourceType"], statement["fhirVersion"]) == (kind, version)
+    # What boxes of the version share is the mould's: docs/adr/0006-a-mould-per-fhir-version.md
+    assert platform.runtime.status(box.name).memory_bytes < 24 * 2**20

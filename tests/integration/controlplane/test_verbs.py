@@ -49,8 +49,22 @@ def test_only_versions_with_a_template_are_offered(ada):
 
     with pytest.raises(InvalidRequestError, match=r"4\.0\.1"):
         boxes.request_box(
-            ada, BoxDraft(name="clinic1", fhir_version="5.0.0"), SECRET, ports=range(0)
+            ada, BoxDraft(name="clinic1", fhir_version="1.4.0"), SECRET, ports=range(0)
         )
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("fhir-5.0.0", "5.0.0"), ("3.0.1", "3.0.2"), ("fhir-4.0.0", "4.0.1"), ("1.0.2", "1.0.2")],
+)
+def test_a_version_is_named_in_any_of_its_spellings(ada, written, meant):
+    assert ask_for_box(ada, fhir_version=written).box.fhir_version == meant
+
+
+def test_versions_in_use_are_the_default_and_those_of_boxes(ada):
+    assert selectors.fhir_versions_in_use() == ["4.0.1"]
+    ask_for_box(ada, fhir_version="1.0.2")
+    assert selectors.fhir_versions_in_use() == ["4.0.1", "1.0.2"]
 
 
 def test_a_name_is_taken_for_everyone(ada, eve):

@@ -9,11 +9,12 @@ from pathlib import Path
 from boxruntime.http.application import StartupError
 from boxruntime.http.messages import Response
 
-PRELOADED = {"at": 0.0}
+PRELOADED = {"at": 0.0, "version": ""}
 
 
-def preload():
+def preload(fhir_version):
     PRELOADED["at"] = time.time()
+    PRELOADED["version"] = fhir_version
 
 
 def create(environment):
@@ -57,6 +58,7 @@ class Tiny:
             "pid": os.getpid(),
             "value": self.environment.get("TINY_VALUE"),
             "preloaded": PRELOADED["at"],
+            "version": PRELOADED["version"],
             "body": len(body),
         }
 
