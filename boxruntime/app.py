@@ -7,6 +7,7 @@ import hashlib
 import re
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ from boxruntime.api.own_operations import OwnOperations
 from boxruntime.api.routes import ROUTES, operations
 from boxruntime.api.routing import RouteTable
 from boxruntime.contract import FHIR_VERSIONS
+from boxruntime.fhir import fhirpath
 from boxruntime.fhir.base_rows import base_rows
 from boxruntime.fhir.examination.rules import rules_of
 from boxruntime.fhir.json_text import encode_json
@@ -67,7 +69,8 @@ def preload(fhir_version: str = DEFAULT_FHIR_VERSION) -> None:
     """
     metadata = base_metadata(fhir_version)
     warm(metadata)
-    rules_of(fhir_version)
+    constraints = chain.from_iterable(rules_of(fhir_version).constraints.values())
+    fhirpath.prepare((each.expression for each in constraints), fhir_version)
     secret_types(metadata)
     layout_for(fhir_version)
     decoy_hash()
