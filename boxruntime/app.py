@@ -138,6 +138,7 @@ class Application:
             allowed_origins=frozenset(),
             started_at=datetime.now(UTC),
             follow_log=self.log.follow,
+            write_log=self.log.write,
         )
         self.authenticator = Authenticator(
             box_id=settings.box_id,
@@ -209,6 +210,9 @@ class Application:
                 self.box = msgspec.structs.replace(self.box, own_operations=OwnOperations(own))
             if concerns("AccessPolicy"):
                 policies = PolicySet(await load_all(self.database, "AccessPolicy"))
+                for id_, error in policies.broken:
+                    place = ".".join(map(str, error.path))
+                    self.log.write("auth/broken-policy", level="warn", policy=id_, at=place)
                 self.box = msgspec.structs.replace(self.box, policies=policies)
             if concerns("AidboxProfile"):
                 profiles = ProfileSet(await load_all(self.database, "AidboxProfile"))

@@ -16,10 +16,12 @@ import asyncpg
 from boxruntime.access.authenticate import Authenticator, CredentialsError
 from boxruntime.access.portal import ISSUER
 from boxruntime.access.principal import ANONYMOUS, Kind
+from boxruntime.api.asked import Asked
 from boxruntime.api.call import Body, Call
 from boxruntime.api.cors import cors_headers, is_preflight, preflight
 from boxruntime.api.dispatch import authorize, no_route
 from boxruntime.api.interactions.binary import takes_any_accept
+from boxruntime.api.policy_debug import asks_for_debug, debug_instead
 from boxruntime.api.render import render_error, render_result
 from boxruntime.api.routing import type_of
 from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
@@ -201,14 +203,26 @@ async def _answer(
     base = box.authorities.get(headers.get(b"host", b"").lower(), box.settings.base_url)
     if method in _UNSAFE and b"authorization" not in headers:
         _check_same_origin(request, base, principal)
-    authorize(
-        box,
-        principal,
-        route=found[0] if found else None,
+    asked = Asked(
         dialect=dialect,
         method=method,
-        resource_type=found[1].get("type") if found else type_of(inner),
+        uri="/" + "/".join(segments),
+        parameters=found[1] if found else {},
+        query=query,
+        query_string=request.query,
+        headers=headers,
+        body=Body(request.body, request.header(b"content-type")),
+        peer=request.peer,
+        scheme=base.partition(":")[0],
+        request_id=extra[0][1].decode("latin-1"),
     )
+    if query and asks_for_debug(query):
+        found = debug_instead(box, principal, found)
+    else:
+        resource_type = found[1].get("type") if found else type_of(inner)
+        await authorize(
+            box, principal, asked, route=found[0] if found else None, resource_type=resource_type
+        )
     if found is None:
         failure, methods = no_route(box, dialect, method, inner)
         if methods:
@@ -219,13 +233,14 @@ async def _answer(
         route=route,
         method=method,
         dialect=dialect,
-        uri="/" + "/".join(segments),
+        uri=asked.uri,
         parameters=parameters,
         query=query,
         headers=headers,
-        body=Body(request.body, request.header(b"content-type")),
+        body=asked.body,
         base=base,
         principal=principal,
+        asked=asked,
     )
     response = render_result(box.metadata, call, await route.handler(call, box), format_)
     if method == "HEAD" and request.method == "POST":

@@ -23,6 +23,10 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     client: dict[str, Any] | None = None
     user: dict[str, Any] | None = None
+    jwt: dict[str, Any] | None = None
+    """Claims of the token that was presented, for policies; None for a portal token."""
+    token: dict[str, Any] | None = None
+    """What introspection said of an opaque token, for policies."""
     role: str | None = None
     """Participant role of a portal caller: owner, admin, writer or reader."""
 

@@ -99,6 +99,7 @@ class Box(msgspec.Struct, frozen=True, kw_only=True):
     allowed_origins: frozenset[str]
     started_at: datetime
     follow_log: Callable[[], AsyncGenerator[bytes, None]]
+    write_log: Callable[..., None]
     transaction: Transaction | None = None
 
     def with_metadata(self, metadata: Metadata) -> Box:

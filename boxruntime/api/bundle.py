@@ -89,7 +89,7 @@ def read_envelope(call: Call) -> tuple[str, list[Any]]:
     return kind, entries
 
 
-def read_entry(
+async def read_entry(
     outer: Call, box: Box, index: int, entry: Any, rewrite: Mapping[str, str] | None
 ) -> Entry:
     """Route and authorize one entry as if it had been sent alone. Raises OutcomeError."""
@@ -113,12 +113,22 @@ def read_entry(
         found = box.routes.find_root_only(method, segments)
         if found is not None:
             dialect = Dialect.AIDBOX
-    authorize(
-        box,
-        outer.principal,
-        route=found[0] if found else None,
+    prefix = "/fhir/" if dialect is Dialect.FHIR else "/"
+    uri, body = prefix + "/".join(segments), _entry_body(box.metadata, outer, method, entry)
+    asked = outer.asked.inner(
         dialect=dialect,
         method=method,
+        uri=uri,
+        parameters=found[1] if found else {},
+        body=body,
+        query=pairs,
+        query_string=query,
+    )
+    await authorize(
+        box,
+        outer.principal,
+        asked,
+        route=found[0] if found else None,
         resource_type=found[1].get("type") if found else type_of(segments),
     )
     if found is None:
@@ -126,7 +136,6 @@ def read_entry(
     route, parameters = found
     if route.interaction is Interaction.BUNDLE:
         raise OutcomeError(Fault.UNPROCESSABLE, "A Bundle cannot contain a batch or transaction.")
-    prefix = "/fhir/" if dialect is Dialect.FHIR else "/"
     full_url = entry.get("fullUrl")
     return Entry(
         index=index,
@@ -135,14 +144,15 @@ def read_entry(
             route=route,
             method=method,
             dialect=dialect,
-            uri=prefix + "/".join(segments),
+            uri=uri,
             parameters=parameters,
             query=pairs,
             headers=_entry_headers(outer, request),
-            body=_entry_body(box.metadata, outer, method, entry),
+            body=body,
             base=outer.base,
             principal=outer.principal,
             rewrite=rewrite,
+            asked=asked,
             is_entry=True,
         ),
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Mapping
 
     from boxruntime.access.principal import Principal
+    from boxruntime.api.asked import Asked
     from boxruntime.api.box import Box
     from boxruntime.storage.rows import Stored
 
@@ -183,6 +184,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     body: Body
     base: str
     principal: Principal
+    asked: Asked
+    """What policies were asked about."""
     rewrite: Mapping[str, str] | None = None
     is_entry: bool = False
     """It is an entry of a Bundle."""

@@ -18,6 +18,7 @@ from boxruntime.api.box import Box, WrittenReference
 from boxruntime.api.encryption import encrypt_secrets
 from boxruntime.api.entry_references import fill_queries
 from boxruntime.api.interactions.binary import find_document
+from boxruntime.api.policy_checks import check_statements, policy_issues
 from boxruntime.fhir.formats import Converted, FoundReference, accept_aidbox, to_aidbox
 from boxruntime.fhir.outcome import Dialect, Fault, Issue, OutcomeError, Path
 from boxruntime.fhir.profiles.registry import profile_issues
@@ -111,6 +112,8 @@ async def accept(
         raise OutcomeError(Fault.UNPROCESSABLE, issues)
     resource = converted.resource
     id_ = resource.get("id")
+    if resource_type == "AccessPolicy":
+        await check_statements(box.database, resource)
     if call.body.may_hold_nul():
         _check_storable(resource_type, resource)
     await _hash_passwords(metadata, resource_type, resource)
@@ -147,6 +150,8 @@ def judge(
     issues = validate_converted(metadata, shape, converted, call.dialect, box.profiles, extra)
     if resource_type == "AidboxProfile" and not issues:
         issues = profile_issues(metadata, resource)
+    if resource_type == "AccessPolicy" and not issues:
+        issues = policy_issues(document, resource)
     if not skips_references(call, box):
         issues += wrong_targets(resource_type, converted.references)
     return converted, issues

@@ -142,7 +142,7 @@ async def _write_all(call: Call, box: Box, expansion: Expansion, type_name: str)
 async def _write(call: Call, box: Box, definition: Definition, *, is_literal: bool) -> Stored:
     """Create or replace one resource, unless it is stored like that already."""
     resource_type, id_ = definition.type, check_id(definition.id, definition.type)
-    inner = _call_for(call, box, definition, is_literal=is_literal)
+    inner = await _call_for(call, box, definition, is_literal=is_literal)
     valid = await accept(inner, box, {**definition.resource, "id": id_})
     present = await box.store.find(resource_type, id_)
     if present is not None and document_of(present.resource()) == document_of(valid.resource):
@@ -158,7 +158,7 @@ async def _write(call: Call, box: Box, definition: Definition, *, is_literal: bo
     return stored
 
 
-def _call_for(call: Call, box: Box, definition: Definition, *, is_literal: bool) -> Call:
+async def _call_for(call: Call, box: Box, definition: Definition, *, is_literal: bool) -> Call:
     """Return the PUT that a definition stands for.
 
     A resource that the manifest holds itself needs the rights that this request would need;
@@ -171,25 +171,24 @@ def _call_for(call: Call, box: Box, definition: Definition, *, is_literal: bool)
             Issue(message="unknown resource type", type_name=definition.type),
         )
     route, parameters = found
+    uri = f"/{definition.type}/{definition.id}"
+    body = Body(value=definition.resource, within=call.body)
+    asked = call.asked.inner(
+        dialect=Dialect.AIDBOX, method="PUT", uri=uri, parameters=parameters, body=body
+    )
     if is_literal:
-        authorize(
-            box,
-            call.principal,
-            route=route,
-            dialect=Dialect.AIDBOX,
-            method="PUT",
-            resource_type=definition.type,
-        )
+        await authorize(box, call.principal, asked, route=route, resource_type=definition.type)
     return msgspec.structs.replace(
         call,
         route=route,
         method="PUT",
         dialect=Dialect.AIDBOX,
-        uri=f"/{definition.type}/{definition.id}",
+        uri=uri,
         parameters=parameters,
         query=[],
         headers={},
-        body=Body(value=definition.resource, within=call.body),
+        body=body,
+        asked=asked,
     )
 
 

@@ -78,7 +78,7 @@ async def save(call: Call, box: Box, conversion: Conversion) -> list[Stored]:
     root = msgspec.structs.replace(call, dialect=Dialect.AIDBOX, rewrite=None)
     stored = []
     for item in (*conversion.attributes, *conversion.profiles):
-        inner = item_call(root, box, item)
+        inner = await item_call(root, box, item)
         known = await box.store.find(item["resourceType"], item["id"])
         if known is None or not _is_same(known, item):
             known = (await update(inner, box)).stored

@@ -33,13 +33,14 @@ from boxruntime.api.operations.json_schema import json_schema
 from boxruntime.api.operations.lastn import lastn, lastn_in_compartment
 from boxruntime.api.operations.logs import logs
 from boxruntime.api.operations.metadata import read_metadata, resource_types, write_metadata
+from boxruntime.api.operations.policies import matcho, test_policy
 from boxruntime.api.operations.sudo import sudo
 from boxruntime.api.operations.to_format import to_format_aidbox, to_format_fhir
 from boxruntime.api.operations.validate import validate_instance, validate_system, validate_type
 
 I = Interaction  # noqa: E741 - one letter keeps a row on a line
 
-ADMINISTRATIVE = frozenset({"/_logs", "/$decrypt/{type}/{id}"})
+ADMINISTRATIVE = frozenset({"/_logs", "/$decrypt/{type}/{id}", "/$metadata", "/auth/test-policy"})
 """Templates of routes that need administrative rights, whatever type they are about."""
 
 # fmt: off
@@ -99,6 +100,8 @@ ROUTES: tuple[Route, ...] = tuple(
         ("DELETE", "/PGSequence/{id}",            I.OTHER,            sequences.drop,     "SequenceDelete",    None,                    False),
         ("POST",   "/$encrypt-key",               I.OTHER,            encrypt_key,        "EncryptKey",        None,                    False),
         ("GET",    "/$decrypt/{type}/{id}",       I.OTHER,            decrypt,            "Decrypt",           None,                    False),
+        ("POST",   "/auth/test-policy",           I.OTHER,            test_policy,        "TestPolicy",        None,                    False),
+        ("POST",   "/$matcho",                    I.OTHER,            matcho,             "Matcho",            None,                    False),
         ("GET",    "/_logs",                      I.OTHER,            logs,               "Logs",              None,                    False),
         ("GET",    "/__sudo",                     I.OTHER,            sudo,               "Sudo",              None,                    True),
         ("GET",    "/",                           I.OTHER,            front,              "FrontPage",         None,                    False),

@@ -246,6 +246,21 @@ class Database:
         finally:
             self._release(link)
 
+    @asynccontextmanager
+    async def reading(self, begin: str) -> AsyncIterator[asyncpg.Connection]:
+        """Give a connection in the transaction that `begin` opens; it is always rolled back."""
+        link = await self._acquire()
+        try:
+            await link.execute(begin)
+            try:
+                yield link.connection
+            finally:
+                if not link.connection.is_closed():
+                    await link.execute("ROLLBACK")
+                    link.plans = None  # whatever the statements set
+        finally:
+            self._release(link)
+
     async def _acquire(self, *, plans: bool = False) -> _Link:
         while True:
             while self._free:

@@ -23,7 +23,7 @@ from boxruntime.api.conditional import (
     lock_matches,
     search_condition,
 )
-from boxruntime.api.dispatch import may_see, run
+from boxruntime.api.dispatch import may_see
 from boxruntime.api.entities import prepared_for
 from boxruntime.api.entry_definitions import definitions_in
 from boxruntime.api.entry_identities import check_identities, is_named, later_reference
@@ -67,8 +67,8 @@ async def _batch(call: Call, box: Box, entries: list[Any]) -> Result:
         # What an entry changes of metadata and policies holds for the next one.
         now = box.current()
         try:
-            entry = read_entry(call, now, index, raw, None)
-            entry.result = await run(entry.call, now)
+            entry = await read_entry(call, now, index, raw, None)
+            entry.result = await entry.call.route.handler(entry.call, now)
             rendered.append(render_entry(now, entry, call.dialect))
         except OutcomeError as error:
             rendered.append(render_failure(now, call.dialect, error))
@@ -92,7 +92,7 @@ async def _transaction(call: Call, box: Box, raw_entries: list[Any]) -> Result:
         turns = Turns()
         entries = []
         for index, raw in enumerate(raw_entries):
-            entries.append(_read(call, inner, index, raw, rewrite))
+            entries.append(await _read(call, inner, index, raw, rewrite))
             await turns.pass_on()
         ordered = _in_order(call, entries)
         await _resolve(call, inner, ordered, rewrite)
@@ -119,9 +119,9 @@ def _answer(call: Call, answer: dict[str, Any]) -> Result:
     return Result(status=200, value=answer)
 
 
-def _read(call: Call, box: Box, index: int, raw: Any, rewrite: dict[str, str]) -> Entry:
+async def _read(call: Call, box: Box, index: int, raw: Any, rewrite: dict[str, str]) -> Entry:
     try:
-        return read_entry(call, box, index, raw, rewrite)
+        return await read_entry(call, box, index, raw, rewrite)
     except OutcomeError as error:
         raise placed(box, error, index, call.dialect) from None
 

@@ -20,7 +20,7 @@ from boxruntime.api.interactions.update import take_replacement, update
 from boxruntime.api.render import render_resource
 from boxruntime.api.turns import Turns
 from boxruntime.api.waiting_writes import WaitingWrites, Write, can_wait
-from boxruntime.fhir.outcome import Fault, OutcomeError
+from boxruntime.fhir.outcome import Dialect, Fault, OutcomeError
 
 if TYPE_CHECKING:
     from boxruntime.api.box import Box
@@ -49,7 +49,7 @@ async def _store_all(call: Call, box: Box, items: list[Any]) -> list[dict[str, A
         if box.transaction is not None and not call.is_entry:
             box.transaction.entry = index
         try:
-            one = item_call(call, box, item)
+            one = await item_call(call, box, item)
             write = await _take(one, box, index) if can_wait(one, box) else None
         except OutcomeError as error:
             raise placed(box, error, index, call.dialect) from None
@@ -94,7 +94,7 @@ def _rows_of(box: Box, items: list[Any]) -> dict[str, list[str]]:
     return rows
 
 
-def item_call(call: Call, box: Box, item: Any) -> Call:
+async def item_call(call: Call, box: Box, item: Any) -> Call:
     """Return the PUT of one resource, if the caller may send it. Raises OutcomeError."""
     resource_type = item.get("resourceType") if isinstance(item, dict) else None
     id_ = item.get("id") if isinstance(item, dict) else None
@@ -104,14 +104,16 @@ def item_call(call: Call, box: Box, item: Any) -> Call:
     if found is None:
         raise OutcomeError(Fault.UNPROCESSABLE, "The resource type is unknown.")
     route, parameters = found
-    authorize(
-        box,
-        call.principal,
-        route=route,
+    prefix = "/fhir/" if call.dialect is Dialect.FHIR else "/"
+    body = Body(value=item, within=call.body)
+    asked = call.asked.inner(
         dialect=call.dialect,
         method="PUT",
-        resource_type=resource_type,
+        uri=f"{prefix}{resource_type}/{id_}",
+        parameters=parameters,
+        body=body,
     )
+    await authorize(box, call.principal, asked, route=route, resource_type=resource_type)
     return msgspec.structs.replace(
         call,
         route=route,
@@ -119,5 +121,6 @@ def item_call(call: Call, box: Box, item: Any) -> Call:
         parameters=parameters,
         query=[],
         headers={name: value for name, value in call.headers.items() if name == SKIP_HEADER},
-        body=Body(value=item, within=call.body),
+        body=body,
+        asked=asked,
     )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from boxruntime.api.atomic import atomically
 from boxruntime.api.call import Call, Result
-from boxruntime.api.dispatch import authorize_type
 from boxruntime.api.intake import body_object
 from boxruntime.api.manifests import define_all
 from boxruntime.api.render import render_resource
@@ -28,7 +27,6 @@ async def read_metadata(call: Call, box: Box) -> Result:
     A path is dotted, and so are ids: `Attribute.Patient.name.isCollection`. Raises OutcomeError
     NOT_FOUND for a path that leads nowhere.
     """
-    authorize_type(call, box, "Entity")
     path = call.parameter("path")
     if not path:
         return Result(status=200, value={name: await _section(box, name) for name in _SECTIONS})
@@ -49,7 +47,6 @@ async def write_metadata(call: Call, box: Box) -> Result:
 
     Raises OutcomeError UNPROCESSABLE with the place of each finding.
     """
-    authorize_type(call, box, "Entity")
     body = body_object(call)
     if "definitions" not in body:
         issue = Issue(message="Property definitions is required")

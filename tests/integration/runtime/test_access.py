@@ -174,13 +174,14 @@ async def test_a_policy_on_an_operation_opens_it_to_everybody(box):
     "policy",
     [
         {"engine": "matcho", "matcho": {"uri": "x"}},
-        {"engine": "sql", "sql": {"query": "SELECT true"}},
+        {"engine": "sql", "sql": {"query": "SELECT false"}},
+        {"engine": "sql", "sql": {"query": "SELECT true FROM no_such_table"}},
         {"engine": "allow", "roleName": "nurse"},
         {"engine": "complex", "and": []},
         {"description": "no engine"},
     ],
 )
-async def test_policies_that_are_not_evaluated_allow_nothing(box, policy):
+async def test_policies_that_say_no_or_cannot_be_stored_allow_nothing(box, policy):
     id_ = fresh()
     await box.client.put(f"/AccessPolicy/{id_}", json=policy)
     async with box.client_of() as nobody:
