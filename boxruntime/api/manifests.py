@@ -85,6 +85,15 @@ async def _replace(
             await _remove(box, definition)
 
 
+async def definitions_of(box: Box, app_id: str, app: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the metadata that an App will bring, with types and ids; none of a wrong manifest.
+
+    Writing the App says what is wrong with it.
+    """
+    expansion = await _expanded(box, app_id, app)
+    return [] if expansion.findings else _metadata_of(expansion)
+
+
 async def _expanded(box: Box, app_id: str, app: dict[str, Any]) -> Expansion:
     expansion = Expansion()
     if "entities" in app:
@@ -116,12 +125,7 @@ async def _named_by_others(box: Box, app_id: str) -> frozenset[tuple[str, str]]:
 async def _write_all(call: Call, box: Box, expansion: Expansion, type_name: str) -> list[Stored]:
     if expansion.findings:
         raise OutcomeError(Fault.UNPROCESSABLE, expansion.issues(type_name))
-    documents = [
-        {**one.resource, "resourceType": one.type, "id": one.id}
-        for one in expansion.definitions
-        if one.type in METADATA
-    ]
-    box = await prepared_for(box, documents)
+    box = await prepared_for(box, _metadata_of(expansion))
     stored = []
     for definition in expansion.definitions:
         is_literal = definition.place[:1] == (_RESOURCES,)
@@ -137,6 +141,14 @@ async def _write_all(call: Call, box: Box, expansion: Expansion, type_name: str)
     if box.transaction is not None:
         box.transaction.shorthand = None
     return stored
+
+
+def _metadata_of(expansion: Expansion) -> list[dict[str, Any]]:
+    return [
+        {**one.resource, "resourceType": one.type, "id": one.id}
+        for one in expansion.definitions
+        if one.type in METADATA
+    ]
 
 
 async def _write(call: Call, box: Box, definition: Definition, *, is_literal: bool) -> Stored:

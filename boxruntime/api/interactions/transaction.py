@@ -88,7 +88,7 @@ async def _transaction(call: Call, box: Box, raw_entries: list[Any]) -> Result:
     async def work(inner: Box) -> dict[str, Any]:
         rewrite: dict[str, str] = {}
         if may_see(call, box, "Entity"):
-            inner = await prepared_for(inner, definitions_in(call, inner, raw_entries))
+            inner = await prepared_for(inner, await definitions_in(call, inner, raw_entries))
         turns = Turns()
         entries = []
         for index, raw in enumerate(raw_entries):

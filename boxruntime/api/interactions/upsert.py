@@ -39,7 +39,7 @@ async def upsert(call: Call, box: Box) -> Result:
 
 async def _store_all(call: Call, box: Box, items: list[Any]) -> list[dict[str, Any]]:
     if may_see(call, box, "Entity"):
-        box = await prepared_for(box, definitions_among(call, box, items))
+        box = await prepared_for(box, await definitions_among(call, box, items))
     await box.store.lock(_rows_of(box, items))
     waiting = WaitingWrites(box)
     done: list[Write | Result] = []

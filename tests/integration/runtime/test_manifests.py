@@ -5,6 +5,8 @@ Source: core specification, "App.entities shorthand", "$metadata".
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 
 from tests.integration.runtime.defining import attribute, define, entity, named, new_type
@@ -328,3 +330,27 @@ async def test_only_administrators_see_and_change_metadata(box):
         outcome(await anonymous.get("/$metadata"), 403)
         outcome(await anonymous.post("/$metadata", json={"definitions": {}}), 403)
         outcome(await anonymous.put("/App/x", json=app("x")), 403)
+
+
+@pytest.mark.parametrize("app_first", [True, False])
+async def test_what_a_manifest_defines_holds_for_the_other_entries_of_its_transaction(
+    box, app_first
+):
+    name = f"Told{uuid.uuid4().hex[:10]}"
+    app = {"apiVersion": 1, "type": "app", "entities": {name: {"attrs": {"a": {"type": "code"}}}}}
+    entries = [
+        {"resource": app, "request": {"method": "PUT", "url": f"/App/{name.lower()}"}},
+        {"resource": {"a": "x"}, "request": {"method": "PUT", "url": f"/{name}/seed"}},
+    ]
+    if not app_first:
+        entries.reverse()
+    answer = await box.client.post("/", json={"type": "transaction", "entry": entries})
+    assert answer.status_code == 200, answer.text
+    assert (await box.client.get(f"/{name}/seed")).json()["a"] == "x"
+    items = [
+        {"resourceType": "App", "id": f"{name.lower()}2", **app, "entities": {f"{name}2": {}}},
+        {"resourceType": f"{name}2", "id": "seed"},
+    ]
+    assert (await box.client.put("/", json=items)).status_code == 200
+    for id_ in (name.lower(), f"{name.lower()}2"):
+        assert (await box.client.delete(f"/App/{id_}")).status_code == 200
