@@ -119,6 +119,7 @@ class Application:
             size=settings.connections,
             statement_timeout_ms=settings.statement_timeout_ms,
             log=StatementLog(self.log) if settings.log_sql else None,
+            audit=StatementLog(self.log),
         )
         self._shared = SharedStatements(self.database)
         metadata = self._base_metadata()

@@ -76,8 +76,7 @@ async def handle(request: RawRequest, runtime: Runtime) -> Response:
     log = runtime.log
     sent_id = request.headers.get(b"x-request-id")
     request_id = sent_id[:128].decode("latin-1") if sent_id else f"{_process}-{next(_numbers):x}"
-    if log.sql:
-        REQUEST.set(request_id)
+    REQUEST.set(request_id)
     trail = begin(
         log,
         request_id,

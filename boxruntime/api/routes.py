@@ -34,6 +34,8 @@ from boxruntime.api.operations.lastn import lastn, lastn_in_compartment
 from boxruntime.api.operations.logs import logs
 from boxruntime.api.operations.metadata import read_metadata, resource_types, write_metadata
 from boxruntime.api.operations.policies import matcho, test_policy
+from boxruntime.api.operations.migrations import list_migrations, run_migrations
+from boxruntime.api.operations.sql import psql, sql
 from boxruntime.api.operations.sudo import sudo
 from boxruntime.api.operations.to_format import to_format_aidbox, to_format_fhir
 from boxruntime.api.operations.validate import validate_instance, validate_system, validate_type
@@ -41,6 +43,7 @@ from boxruntime.api.operations.validate import validate_instance, validate_syste
 I = Interaction  # noqa: E741 - one letter keeps a row on a line
 
 ADMINISTRATIVE = frozenset({"/_logs", "/$decrypt/{type}/{id}", "/$metadata", "/auth/test-policy"})
+ADMINISTRATIVE = frozenset({"/_logs", "/$decrypt/{type}/{id}", "/$sql", "/$psql", "/db/migrations"})
 """Templates of routes that need administrative rights, whatever type they are about."""
 
 # fmt: off
@@ -102,6 +105,10 @@ ROUTES: tuple[Route, ...] = tuple(
         ("GET",    "/$decrypt/{type}/{id}",       I.OTHER,            decrypt,            "Decrypt",           None,                    False),
         ("POST",   "/auth/test-policy",           I.OTHER,            test_policy,        "TestPolicy",        None,                    False),
         ("POST",   "/$matcho",                    I.OTHER,            matcho,             "Matcho",            None,                    False),
+        ("POST",   "/$sql",                       I.OTHER,            sql,                "SQL",               None,                    False),
+        ("POST",   "/$psql",                      I.OTHER,            psql,               "PSQL",              None,                    False),
+        ("POST",   "/db/migrations",              I.OTHER,            run_migrations,     "MigrationsRun",     None,                    False),
+        ("GET",    "/db/migrations",              I.OTHER,            list_migrations,    "Migrations",        None,                    False),
         ("GET",    "/_logs",                      I.OTHER,            logs,               "Logs",              None,                    False),
         ("GET",    "/__sudo",                     I.OTHER,            sudo,               "Sudo",              None,                    True),
         ("GET",    "/",                           I.OTHER,            front,              "FrontPage",         None,                    False),

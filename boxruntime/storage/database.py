@@ -42,13 +42,15 @@ class Runner(Protocol):
 class _Link:
     """One connection with its prepared statements."""
 
-    __slots__ = ("_log", "_statements", "connection", "plans")
+    __slots__ = ("_log", "_statements", "connection", "is_strange", "plans")
 
     def __init__(self, connection: asyncpg.Connection, log: StatementLog | None) -> None:
         self.connection = connection
         self._log = log
         self.plans: bool | None = False
         """Whether statements are planned anew for their parameters; None = not known."""
+        self.is_strange = False
+        """People's own SQL ran in its transaction and may have changed the session."""
         self._statements: OrderedDict[str, Any] = OrderedDict()
 
     async def run(self, sql: str, *parameters: Any) -> list[asyncpg.Record]:
@@ -113,6 +115,24 @@ class _Link:
     def forget_statements(self) -> None:
         self._statements.clear()
 
+    async def forget_session(self) -> None:
+        """Undo whatever people's own SQL did to the session."""
+        self._statements.clear()
+        self.plans = False
+        with self._broken_at_once():
+            await self.connection.execute("DISCARD ALL")
+
+
+def lend_connection(runner: Runner) -> asyncpg.Connection:
+    """Return the connection of a transaction, for people's own SQL inside of it.
+
+    It is closed when the transaction ends, since that SQL may have changed the session.
+    """
+    if not isinstance(runner, _Link):
+        raise TypeError("only a transaction has a connection of its own")
+    runner.is_strange = True
+    return runner.connection
+
 
 class Database:
     """The box's database. Connections are opened as they are needed, up to `size`."""
@@ -124,9 +144,12 @@ class Database:
         size: int,
         statement_timeout_ms: int,
         log: StatementLog | None = None,
+        audit: StatementLog | None = None,
     ) -> None:
         self._address = address
         self._log = log
+        self.audit = audit
+        """Where the statements that people write themselves are told."""
         self._size = size
         self._settings = {
             "application_name": "halebox",
@@ -153,6 +176,25 @@ class Database:
             statement_cache_size=0,
             timeout=CONNECT_TIMEOUT_S,
         )
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[asyncpg.Connection]:
+        """Give a connection outside of a transaction for people's own SQL.
+
+        It comes out of the same number of connections, and what is done to its session is undone.
+        """
+        link = await self._acquire()
+        try:
+            try:
+                yield link.connection
+            except BaseException:
+                link.connection.terminate()
+                raise
+            if link.connection.is_in_transaction():
+                await link.execute("ROLLBACK")
+            await link.forget_session()
+        finally:
+            self._release(link)
 
     async def close(self) -> None:
         """Close all idle connections."""
@@ -293,8 +335,8 @@ class Database:
         connection = link.connection
         if connection.is_closed():
             self._open -= 1
-        elif connection.is_in_transaction():
-            # Only a cancelled rollback leaves this; the connection cannot be trusted any more.
+        elif connection.is_in_transaction() or link.is_strange:
+            # Only a cancelled rollback leaves a transaction; such a connection cannot be trusted.
             connection.terminate()
             self._open -= 1
         else:

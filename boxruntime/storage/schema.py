@@ -36,6 +36,13 @@ CREATE SCHEMA IF NOT EXISTS {SCHEMA};
 CREATE TABLE IF NOT EXISTS _box (id text PRIMARY KEY, resource jsonb NOT NULL);
 -- One-use tokens that were used, until they expire.
 CREATE TABLE IF NOT EXISTS box.spent_token (jti text PRIMARY KEY, expires timestamptz NOT NULL);
+-- Scripts of /db/migrations that ran, in their order.
+CREATE TABLE IF NOT EXISTS box.migration (
+  id text PRIMARY KEY,
+  number bigint GENERATED ALWAYS AS IDENTITY,
+  ts timestamptz NOT NULL DEFAULT clock_timestamp(),
+  sql text NOT NULL
+);
 CREATE OR REPLACE FUNCTION box.announce_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM pg_notify('{CHANGES}', TG_TABLE_NAME);
