@@ -36,6 +36,7 @@ from boxruntime.api.operations.metadata import read_metadata, resource_types, wr
 from boxruntime.api.operations.policies import matcho, test_policy
 from boxruntime.api.operations.migrations import list_migrations, run_migrations
 from boxruntime.api.operations.sql import psql, sql
+from boxruntime.api.operations.stored_query import debug_query, stored_query
 from boxruntime.api.operations.sudo import sudo
 from boxruntime.api.operations.to_format import to_format_aidbox, to_format_fhir
 from boxruntime.api.operations.validate import validate_instance, validate_system, validate_type
@@ -44,6 +45,9 @@ I = Interaction  # noqa: E741 - one letter keeps a row on a line
 
 ADMINISTRATIVE = frozenset({"/_logs", "/$decrypt/{type}/{id}", "/$metadata", "/auth/test-policy"})
 ADMINISTRATIVE = frozenset({"/_logs", "/$decrypt/{type}/{id}", "/$sql", "/$psql", "/db/migrations"})
+ADMINISTRATIVE = frozenset(
+    {"/_logs", "/$decrypt/{type}/{id}", "/$sql", "/$psql", "/db/migrations", "/$query/$debug"}
+)
 """Templates of routes that need administrative rights, whatever type they are about."""
 
 # fmt: off
@@ -107,6 +111,8 @@ ROUTES: tuple[Route, ...] = tuple(
         ("POST",   "/$matcho",                    I.OTHER,            matcho,             "Matcho",            None,                    False),
         ("POST",   "/$sql",                       I.OTHER,            sql,                "SQL",               None,                    False),
         ("POST",   "/$psql",                      I.OTHER,            psql,               "PSQL",              None,                    False),
+        ("GET",    "/$query/{id}",                I.OTHER,            stored_query,       "Query",             None,                    False),
+        ("POST",   "/$query/$debug",              I.OTHER,            debug_query,        "QueryDebug",        None,                    False),
         ("POST",   "/db/migrations",              I.OTHER,            run_migrations,     "MigrationsRun",     None,                    False),
         ("GET",    "/db/migrations",              I.OTHER,            list_migrations,    "Migrations",        None,                    False),
         ("GET",    "/_logs",                      I.OTHER,            logs,               "Logs",              None,                    False),

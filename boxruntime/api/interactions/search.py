@@ -13,6 +13,7 @@ import msgspec
 
 from boxruntime.api.call import Call, Result
 from boxruntime.api.dispatch import GOVERNING, authorize_type, may_see
+from boxruntime.api.operations.stored_query import search_by_query
 from boxruntime.api.preconditions import tags
 from boxruntime.api.search_bundle import Found, search_bundle, search_resources
 from boxruntime.api.search_includes import load_includes
@@ -40,7 +41,10 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 async def search_type(call: Call, box: Box) -> Result:
-    """Return the resources of one type that meet the parameters."""
+    """Return the resources of one type that meet the parameters, or those of a stored query."""
+    query_id = call.parameter("_query")
+    if query_id:
+        return await search_by_query(call, box, query_id)
     return await _search(call, box, call.type)
 
 

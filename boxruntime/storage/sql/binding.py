@@ -21,6 +21,8 @@ from boxruntime.telemetry.sql_text import Kind, tokens
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from asyncpg.prepared_stmt import PreparedStatement
+
 MAX_PARAMETERS = 32_767  # what the protocol can count
 _OPEN = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 _UNDETERMINED = re.compile(r"\$(\d+)")
@@ -143,7 +145,7 @@ async def prepare(connection: asyncpg.Connection, bound: Bound) -> tuple[str, li
     known: dict[int, str] = {}
     while True:
         try:
-            asked = await connection.prepare(_asking(bound, known))
+            asked = await _attempt(connection, _asking(bound, known))
         except (
             asyncpg.IndeterminateDatatypeError,
             asyncpg.AmbiguousFunctionError,
@@ -169,12 +171,27 @@ async def prepare(connection: asyncpg.Connection, bound: Bound) -> tuple[str, li
     if wished != inferred:
         # Where any type will do a number stays a number; `? = ANY(?)` is about texts all the same.
         try:
-            await connection.prepare(bound.text(tuple(wished)))
+            await _attempt(connection, bound.text(tuple(wished)))
         except asyncpg.PostgresSyntaxError:
             raise
         except asyncpg.SyntaxOrAccessError:
             wished = inferred
     return bound.text(tuple(wished)), texts
+
+
+async def _attempt(connection: asyncpg.Connection, sql: str) -> PreparedStatement:
+    """Prepare a statement; that it fails does not end the transaction it would be in."""
+    if not connection.is_in_transaction():
+        return await connection.prepare(sql)
+    await connection.execute("SAVEPOINT box_attempt")
+    try:
+        return await connection.prepare(sql)
+    except asyncpg.PostgresError:
+        await connection.execute("ROLLBACK TO SAVEPOINT box_attempt")
+        raise
+    finally:
+        if not connection.is_closed():
+            await connection.execute("RELEASE SAVEPOINT box_attempt")
 
 
 def _asking(bound: Bound, known: dict[int, str]) -> str:
@@ -218,3 +235,8 @@ def _array_text(items: list[Any]) -> str:
             quoted = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
         shown.append(quoted)
     return "{" + ",".join(shown) + "}"
+
+
+def table_name(resource_type: str) -> str:
+    """Return the quoted table of a resource type."""
+    return '"' + resource_type.lower().replace('"', '""') + '"'

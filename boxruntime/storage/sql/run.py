@@ -149,7 +149,8 @@ class Session:
             if timeout_ms is not None:
                 await connection.execute(f"SET LOCAL statement_timeout = {int(timeout_ms)}")
             if read_only:
-                await connection.execute("SET LOCAL transaction_read_only = on")
+                # Behind the first query nothing can set it back.
+                await connection.execute("SET LOCAL transaction_read_only = on; SELECT 1")
             yield
             if read_only:
                 await connection.execute(undo)  # settings of the session that a query made, too
