@@ -35,6 +35,7 @@ from boxruntime.api.operations.logs import logs
 from boxruntime.api.operations.metadata import read_metadata, resource_types, write_metadata
 from boxruntime.api.operations.policies import matcho, test_policy
 from boxruntime.api.operations.migrations import list_migrations, run_migrations
+from boxruntime.api.operations.search_query import debug_search, search_alpha
 from boxruntime.api.operations.sql import psql, sql
 from boxruntime.api.operations.stored_query import debug_query, stored_query
 from boxruntime.api.operations.sudo import sudo
@@ -46,7 +47,15 @@ I = Interaction  # noqa: E741 - one letter keeps a row on a line
 ADMINISTRATIVE = frozenset({"/_logs", "/$decrypt/{type}/{id}", "/$metadata", "/auth/test-policy"})
 ADMINISTRATIVE = frozenset({"/_logs", "/$decrypt/{type}/{id}", "/$sql", "/$psql", "/db/migrations"})
 ADMINISTRATIVE = frozenset(
-    {"/_logs", "/$decrypt/{type}/{id}", "/$sql", "/$psql", "/db/migrations", "/$query/$debug"}
+    {
+        "/_logs",
+        "/$decrypt/{type}/{id}",
+        "/$sql",
+        "/$psql",
+        "/db/migrations",
+        "/$query/$debug",
+        "/SearchQuery/$debug",
+    }
 )
 """Templates of routes that need administrative rights, whatever type they are about."""
 
@@ -113,6 +122,8 @@ ROUTES: tuple[Route, ...] = tuple(
         ("POST",   "/$psql",                      I.OTHER,            psql,               "PSQL",              None,                    False),
         ("GET",    "/$query/{id}",                I.OTHER,            stored_query,       "Query",             None,                    False),
         ("POST",   "/$query/$debug",              I.OTHER,            debug_query,        "QueryDebug",        None,                    False),
+        ("GET",    "/alpha/{type}",               I.OTHER,            search_alpha,       "AlphaSearch",       None,                    False),
+        ("POST",   "/SearchQuery/$debug",         I.OTHER,            debug_search,       "SearchQueryDebug",  None,                    False),
         ("POST",   "/db/migrations",              I.OTHER,            run_migrations,     "MigrationsRun",     None,                    False),
         ("GET",    "/db/migrations",              I.OTHER,            list_migrations,    "Migrations",        None,                    False),
         ("GET",    "/_logs",                      I.OTHER,            logs,               "Logs",              None,                    False),
