@@ -33,8 +33,8 @@ from boxruntime.api.operations.json_schema import json_schema
 from boxruntime.api.operations.lastn import lastn, lastn_in_compartment
 from boxruntime.api.operations.logs import logs
 from boxruntime.api.operations.metadata import read_metadata, resource_types, write_metadata
-from boxruntime.api.operations.policies import matcho, test_policy
 from boxruntime.api.operations.migrations import list_migrations, run_migrations
+from boxruntime.api.operations.policies import matcho, test_policy
 from boxruntime.api.operations.search_query import debug_search, search_alpha
 from boxruntime.api.operations.sql import psql, sql
 from boxruntime.api.operations.stored_query import debug_query, stored_query

@@ -108,12 +108,11 @@ async def _stored(call: Call, box: Box, id_: str, resource_type: str | None) -> 
     query = stored.resource()
     if query.get("type") == "execute":
         # It may write, so it takes the rights of a write, however it was asked for.
-        authorize(
+        await authorize(
             box,
             call.principal,
+            msgspec.structs.replace(call.asked, method="POST"),
             route=msgspec.structs.replace(call.route, interaction=Interaction.OTHER),
-            dialect=call.dialect,
-            method="POST",
             resource_type=call.parameters.get("type"),
         )
     return _ready(call, query, dict(call.query), resource_type)
