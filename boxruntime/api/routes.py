@@ -44,17 +44,17 @@ from boxruntime.api.operations.validate import validate_instance, validate_syste
 
 I = Interaction  # noqa: E741 - one letter keeps a row on a line
 
-ADMINISTRATIVE = frozenset({"/_logs", "/$decrypt/{type}/{id}", "/$metadata", "/auth/test-policy"})
-ADMINISTRATIVE = frozenset({"/_logs", "/$decrypt/{type}/{id}", "/$sql", "/$psql", "/db/migrations"})
 ADMINISTRATIVE = frozenset(
     {
         "/_logs",
         "/$decrypt/{type}/{id}",
+        "/$metadata",
         "/$sql",
         "/$psql",
         "/db/migrations",
         "/$query/$debug",
         "/SearchQuery/$debug",
+        "/auth/test-policy",
     }
 )
 """Templates of routes that need administrative rights, whatever type they are about."""

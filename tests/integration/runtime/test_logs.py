@@ -68,7 +68,8 @@ async def test_who_is_refused_is_warned_of(box):
     async with box.client_of() as nobody:
         ctx, headers = named()
         await nobody.get("/Patient", headers=headers)
-        request, warning, response = box.events(ctx=ctx)
+        request, denied, warning, response = box.events(ctx=ctx)
+        assert denied["ev"] == "auth/denied"
         assert (warning["ev"], warning["lvl"], response["w_st"]) == ("a/warn", "warn", 403)
         assert "lvl" not in request
         ctx, headers = named(Authorization="Basic cm9vdDp3cm9uZw==")
@@ -121,8 +122,9 @@ async def test_an_x_audit_that_is_none_fails_no_request(box):
 
 
 async def test_statements_are_logged_only_where_that_is_switched_on(box, make_box):
-    await box.client.get(f"/Patient/{fresh()}")
-    assert box.events(ev="db/q") == []
+    ctx, headers = named()
+    await box.client.get(f"/Patient/{fresh()}", headers=headers)
+    assert box.events(ctx=ctx, ev="db/q") == []
     async with make_box(BOX_LOG_SQL="true") as other:
         ctx, headers = named()
         await other.client.get("/fhir/Patient/the-id", headers=headers)
