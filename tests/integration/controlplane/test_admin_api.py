@@ -83,7 +83,7 @@ def test_repeating_a_creation_makes_nothing_twice(api):
     ("change", "field"),
     [
         ({"name": "WWW"}, "name"),
-        ({"fhir_version": "3.0.1"}, "fhirVersion"),
+        ({"fhir_version": "6.0.0"}, "fhirVersion"),
         ({"tier": "gold"}, "tier"),
         ({"env": {"pghost": "x"}}, "env"),
         ({"purpose": "fun"}, "purpose"),

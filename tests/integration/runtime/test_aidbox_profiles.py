@@ -130,6 +130,17 @@ async def test_it_binds_to_custom_types_also_to_one_made_in_the_same_transaction
     assert (await box.client.post(f"/{name}", json={"mood": "calm"})).status_code == 201
 
 
+async def test_a_profile_is_saved_when_its_transaction_commits(box):
+    name = f"Note{fresh().replace('-', '')}"
+    bundle = transaction(
+        entry("POST", "Entity", {"id": name, "type": "resource", "isOpen": True}),
+        entry("PUT", f"AidboxProfile/{name}", profile({"required": ["mood"]}, name)),
+        entry("PUT", f"{name}/first", {"tone": "low"}),
+    )
+    assert (await box.client.post("/", json=bundle)).status_code == 200
+    outcome(await box.client.put(f"/{name}/first", json={"tone": "low"}), 422)
+
+
 async def test_another_process_of_the_box_sees_it(box, make_box, save):
     async with make_box() as other:
         await save(NAMED)
