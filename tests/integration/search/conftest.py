@@ -116,7 +116,7 @@ BOX = "search_http"
 
 
 @pytest_asyncio.fixture(scope="session")
-async def client(postgres):
+async def client(postgres, tmp_path_factory):
     """A client of a whole box with the same rows, in a database of its own."""
     with psycopg.connect(postgres.admin_dsn, autocommit=True) as admin:
         admin.execute(f"CREATE ROLE {BOX} LOGIN PASSWORD '{BOX}'")
@@ -124,6 +124,7 @@ async def client(postgres):
     settings = BoxSettings.from_environment(
         {
             "AIDBOX_BASE_URL": BASE,
+            "AIDBOX_LOGS": str(tmp_path_factory.mktemp("search") / "box.log"),
             "AIDBOX_CLIENT_ID": "root",
             "AIDBOX_CLIENT_SECRET": "secret-of-tests",
             "PGHOST": str(postgres.socket_directory),
