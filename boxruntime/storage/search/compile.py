@@ -112,15 +112,17 @@ def compile_estimate(query: Query) -> Statement:
 def compile_ids(query: Query, *, limit: int = 2) -> Statement:
     """Return the statement of the first rows that match: their `id` and `txid`.
 
-    Two suffice for a conditional interaction to know none, one or several.
+    Two suffice for a conditional interaction to know none, one or several. All matches are
+    planned for: with a LIMIT in sight PostgreSQL walks through the table, hoping to meet two soon,
+    and a criterion that one row of 15,000 meets took 29 ms instead of 0.3.
     """
     (branch,) = query.branches
     binder = Binder()
     row = table_row(branch.type)
     found = from_where(new_compiler(query, binder), branch, row)
     return binder.statement(
-        f"SELECT {row.id}, {row.column('txid')} FROM {found} ORDER BY {row.id} "
-        f"LIMIT {binder.integer(limit)}"
+        f"WITH matches AS MATERIALIZED (SELECT {row.id}, {row.column('txid')} FROM {found}) "
+        f"SELECT id, txid FROM matches LIMIT {binder.integer(limit)}"
     )
 
 

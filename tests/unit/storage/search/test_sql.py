@@ -138,8 +138,8 @@ def test_the_order_ends_with_the_id(query):
 def test_find_ids_stops_at_two(query):
     statement = compile_ids(query("Patient?gender=male"))
     assert statement.sql == (
-        'SELECT "patient".id, "patient".txid FROM "patient" '
-        'WHERE "patient".resource @> $1::text::jsonb ORDER BY "patient".id LIMIT $2::bigint'
+        'WITH matches AS MATERIALIZED (SELECT "patient".id, "patient".txid FROM "patient" '
+        'WHERE "patient".resource @> $1::text::jsonb) SELECT id, txid FROM matches LIMIT $2::bigint'
     )
     assert statement.parameters == ('{"gender":"male"}', 2)
 
