@@ -95,6 +95,10 @@ ONLY_WE_REFUSE = {
             "it does not relate `x` and `_x`",
             patient(_birthDate={"id": "e"}),
         ),
+        r"extra property$": (
+            "it gives every primitive an `_x`, also Extension.url, which can have none",
+            extended(valueCode="x", _url={"id": "u"}),
+        ),
     },
 }
 """Judge -> class of our messages -> (reason, an instance)."""
