@@ -12,6 +12,8 @@ from boxruntime.fhir.outcome import Fault, Issue, OutcomeError
 from boxruntime.fhir.secrets import change_secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from boxruntime.api.box import Box
     from boxruntime.fhir.outcome import Path
 
@@ -27,13 +29,7 @@ def encrypt_secrets(box: Box, type_name: str, resource: dict[str, Any]) -> dict[
     """
 
     def change(secret: str, path: Path) -> str:
-        key = box.settings.encrypt_key
-        if key is None:
-            raise _refused(type_name, path, _NO_KEY)
-        try:
-            return seal(key, secret)
-        except WrongKeyError:
-            raise _refused(type_name, path, _WRONG_KEY) from None
+        return _keyed(box, seal, secret, type_name, path)
 
     return change_secrets(box.metadata, type_name, resource, change)
 
@@ -46,17 +42,22 @@ def decrypt_secrets(box: Box, type_name: str, resource: dict[str, Any]) -> dict[
     """
 
     def change(stored: str, path: Path) -> str:
-        if not is_sealed(stored):
-            return stored
-        key = box.settings.encrypt_key
-        if key is None:
-            raise _refused(type_name, path, _NO_KEY)
-        try:
-            return unseal(key, stored)
-        except WrongKeyError:
-            raise _refused(type_name, path, _WRONG_KEY) from None
+        return _keyed(box, unseal, stored, type_name, path) if is_sealed(stored) else stored
 
     return change_secrets(box.metadata, type_name, resource, change)
+
+
+def _keyed(
+    box: Box, work: Callable[[bytes, str], str], text: str, type_name: str, path: Path
+) -> str:
+    """Return what `work` makes of a text with the box's key. Raises OutcomeError UNPROCESSABLE."""
+    key = box.settings.encrypt_key
+    if key is None:
+        raise _refused(type_name, path, _NO_KEY)
+    try:
+        return work(key, text)
+    except WrongKeyError:
+        raise _refused(type_name, path, _WRONG_KEY) from None
 
 
 def _refused(type_name: str, path: Path, message: str) -> OutcomeError:

@@ -22,6 +22,7 @@ import httptools
 from boxruntime.http.answers import LAST_CHUNK, Turn, chunk, stream_head, whole
 from boxruntime.http.bodies import packed, too_large, unpacked
 from boxruntime.http.messages import RawRequest, RequestError, Response
+from boxruntime.http.target import origin_form
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -180,7 +181,7 @@ class Connection(asyncio.Protocol):
             size = sum(len(name) + len(value) for name, value in headers.items())
             if len(self._url) > MAX_URL_BYTES or size + len(self._url) > MAX_HEAD_BYTES:
                 raise _RefusedError(self._excess())
-        self._path, _, self._query = _origin_form(self._url).partition(b"?")
+        self._path, _, self._query = origin_form(self._url).partition(b"?")
         if len(self.state.connections) > self.state.max_connections:
             raise _RefusedError(HTTPStatus.SERVICE_UNAVAILABLE)
         length = headers.get(b"content-length")
@@ -389,17 +390,6 @@ class Connection(asyncio.Protocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         asyncio.get_running_loop().call_later(_LINGER_S, self.close)
-
-
-def _origin_form(url: bytes) -> bytes:
-    """Return path and query of a request target, which a proxy may send as a whole URL."""
-    if url[:1] == b"/":
-        return url
-    scheme, separator, rest = url.partition(b"://")
-    authority, slash, path = rest.partition(b"/")
-    if separator and scheme.lower() in {b"http", b"https"} and authority:
-        return slash + path if slash else b"/"
-    raise _RefusedError(HTTPStatus.BAD_REQUEST)
 
 
 def _place(error: BaseException) -> str:

@@ -16,6 +16,20 @@ _PLAIN = re.compile(rb"[A-Za-z0-9_\-~$:@!*',;=+()]+(?:\.[A-Za-z0-9_\-.~$:@!*',;=
 MAX_TARGET_BYTES = 32 * 1024
 
 
+def origin_form(target: bytes) -> bytes:
+    """Return path and query of a request target, which a proxy may send as a whole URL.
+
+    Raises RequestError 400 for any other form.
+    """
+    if target[:1] == b"/":
+        return target
+    scheme, separator, rest = target.partition(b"://")
+    authority, slash, path = rest.partition(b"/")
+    if separator and scheme.lower() in {b"http", b"https"} and authority:
+        return slash + path if slash else b"/"
+    raise RequestError(400, "The request target is not valid.")
+
+
 def split_path(raw: bytes) -> tuple[str, ...]:
     """Return the decoded segments of a path: b"/fhir/Patient/p1" -> ("fhir", "Patient", "p1").
 
